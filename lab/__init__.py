@@ -1,0 +1,1 @@
+"""A censored internet on one machine, for tests and the demonstration. Imports no other part."""

@@ -1,0 +1,1 @@
+"""Keep: records, their hashes and signatures, the database. Knows neither probes nor reports."""
