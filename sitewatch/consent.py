@@ -1,0 +1,184 @@
+"""Consent: what someone agrees to before the first packet, asking for it, remembering it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TextIO, TypeAlias
+
+import msgspec
+
+from probes.settings import Settings, Tier
+from probes.targets import CATEGORIES, host_of
+
+TEXT_VERSION = 1  # raised whenever the text says more than it did
+FILE_NAME = "sitewatch-consent.json"
+
+Consent: TypeAlias = Literal["given", "ask", "missing"]
+
+_TIERS: tuple[Tier, ...] = ("browser-like", "probing", "conspicuous")
+_TIER_SENTENCES: dict[Tier, str] = {
+    "browser-like": "each site is opened as a browser would open it, and reloaded up to twice",
+    "probing": (
+        "as a browser would, and where something looks wrong the site's name is also sent to "
+        "other addresses, as no browser does"
+    ),
+    "conspicuous": (
+        "names are sent repeatedly and to other addresses, and names of circumvention tools "
+        "are sent; this stands out on the line"
+    ),
+}
+
+_TEXT = """\
+Before Sitewatch sends anything, please read this.
+
+What it does
+  It will contact {sites} from this computer over your own internet line
+  and keep a record of what happened.
+{categories}
+{manner}
+
+What others can see
+  Whoever watches your line (your provider, your employer, the state) sees which
+  sites are contacted and when, as with a browser, but more of them and in a short time.
+  Some may be forbidden where you are. Contacting them may be unlawful there, may be
+  noticed, and may be held against the person who pays for the line.
+  If that is a danger to you, do not continue.
+
+Who learns your internet address
+  The sites themselves, and these services:
+{services}
+  Public resolvers and encrypted resolvers learn the names of the sites; helpers learn their URLs.
+
+What is kept
+  On this computer only: for each site the time, addresses, certificates, status, headers
+  and, where something looks odd, the page. Nothing is sent to Sitewatch's makers.
+  Never kept: your internet address, your name, your browsing, the name of your Wi-Fi.
+
+How to stop
+  Press Ctrl-C at any time. To remove everything, delete
+  - {database}, and the files beside it whose names begin like that
+  - {marker}, which remembers this answer
+"""
+
+
+class ConsentError(Exception):
+    """The given consent cannot be remembered; the message is one line naming the file."""
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What consent is asked for."""
+
+    targets: int
+    categories: frozenset[str]  # codes of the targets that will be measured
+    tier: Tier
+    services: frozenset[str]  # outside services that learn the own address, as shown
+
+
+class ConsentRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What was consented to. A larger scope or a later text needs a new answer."""
+
+    text_version: int
+    categories: frozenset[str]
+    tier: Tier
+    services: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, scope: Scope) -> ConsentRecord:
+        """Return the record of a yes to `scope`."""
+        return cls(
+            text_version=TEXT_VERSION,
+            categories=scope.categories,
+            tier=scope.tier,
+            services=scope.services,
+        )
+
+    def covers(self, scope: Scope) -> bool:
+        """Tell whether `scope` needs no new answer: nothing in it is more than was agreed to."""
+        return (
+            self.text_version >= TEXT_VERSION
+            and self.categories >= scope.categories
+            and self.services >= scope.services
+            and _TIERS.index(self.tier) >= _TIERS.index(scope.tier)
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the record for its owner's eyes only. Raises ConsentError."""
+        data = msgspec.json.encode(self, order="sorted")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # mkstemp makes the file 0600; the rename keeps a half-written one from counting.
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(temporary).replace(path)
+        except OSError as error:
+            raise ConsentError(f"{path}: cannot be written: {error.strerror}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> ConsentRecord | None:
+        """Return the remembered consent, None where there is none that can be read."""
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except (OSError, msgspec.DecodeError):
+            return None  # whatever is wrong with it, asking again is the safe answer
+
+
+def services_of(settings: Settings) -> frozenset[str]:
+    """Return the outside services that learn the own address, each as it is shown."""
+    return frozenset(
+        [
+            *(f"public resolver {address}" for address in settings.resolvers.public),
+            *(f"encrypted resolver {host_of(server.url)}" for server in settings.resolvers.doh),
+            *(f"helper {host_of(url)}" for url in settings.helpers.urls),
+            *(f"neutral site {host_of(url)}" for url in settings.neutral.home),
+            *(f"neutral site {host_of(url)}" for url in settings.neutral.abroad),
+        ]
+    )
+
+
+def consent_text(scope: Scope, database: str, marker: Path) -> str:
+    """Return the text for `scope`; the records are kept in `database`, the answer in `marker`."""
+    kinds = ", ".join(sorted(CATEGORIES.get(code, code) for code in scope.categories))
+    return _TEXT.format(
+        sites="1 site" if scope.targets == 1 else f"{scope.targets} sites",
+        categories=_paragraph(f"Kinds of sites: {kinds}."),
+        manner=_paragraph(f"Manner ({scope.tier}): {_TIER_SENTENCES[scope.tier]}."),
+        services="\n".join(f"  - {service}" for service in sorted(scope.services)),
+        database=database,
+        marker=marker,
+    )
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, 84, initial_indent="  ", subsequent_indent="    ")
+
+
+def consented(
+    flag: bool,
+    environment: Mapping[str, str],
+    interactive: bool,
+    *,
+    scope: Scope | None = None,
+    record: ConsentRecord | None = None,
+) -> Consent:
+    """Tell whether consent is given, must be asked for, or is missing and cannot be asked for.
+
+    It is given by --consent (`flag`), by SITEWATCH_CONSENT=yes, or by a remembered yes that
+    covers `scope`.
+    """
+    if flag or environment.get("SITEWATCH_CONSENT") == "yes":
+        return "given"
+    if record is not None and scope is not None and record.covers(scope):
+        return "given"
+    return "ask" if interactive else "missing"
+
+
+def ask(text: str, answers: TextIO, screen: TextIO) -> bool:
+    """Show `text` on `screen` and wait for one line of `answers`; only a typed "yes" is a yes."""
+    screen.write(f'{text}\nType "yes" and press Enter to start; anything else stops here: ')
+    screen.flush()
+    return answers.readline().strip().lower() == "yes"
