@@ -1,0 +1,83 @@
+# make run        set up, ask for consent, measure targets.csv once, write ./report
+# make test       set up and run all tests
+# make demo       set up and play June 2017 in a simulated internet; writes ./demo-report
+# make demo-seeds the same with five seeds
+# make check      lint, types and tests
+# make clean      remove what these made, but never a database
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The newest first; `make PYTHON=/path/to/python` takes another.
+PYTHON :=
+PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test demo demo-seeds lint check clean chromium
+.DELETE_ON_ERROR:
+
+run: $(VENV)/ready
+	@today=$$(date -u +%F) && $(BIN)/sitewatch measure && \
+	$(BIN)/sitewatch report --from $$today --to $$(date -u +%F) --output report
+
+demo: $(VENV)/ready
+	@$(BIN)/sitewatch demo --output demo-report
+
+demo-seeds: $(VENV)/ready
+	@for seed in 1 2 3 4 5; do \
+	  $(BIN)/sitewatch demo --seed $$seed --output demo-report/seed-$$seed || exit; \
+	done
+
+test: $(VENV)/ready-to-test chromium
+	@$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/ready-to-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+check: lint test
+
+clean:
+	rm -rf $(VENV) report demo-report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# --- setting up; each step leaves a file and is done again only when pyproject.toml changed ----
+
+# A candidate may be on the path and still not run, so each one is tried; Debian splits off the
+# part of Python that makes environments.
+$(BIN)/python:
+	@found=; \
+	for candidate in $(PYTHONS); do \
+	  $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  found=$$candidate; \
+	  $$candidate -c 'import ensurepip, venv' 2>/dev/null || continue; \
+	  echo "Setting up $(VENV) with $$candidate"; \
+	  exec $$candidate -m venv --clear $(VENV); \
+	done; \
+	if [ -n "$$found" ]; then \
+	  echo "$$found cannot make a virtual environment here; on Debian install python3-venv" >&2; \
+	else \
+	  echo "Sitewatch needs Python 3.11 or newer, and none was found ($(PYTHONS))" >&2; \
+	fi; \
+	exit 1
+
+$(VENV)/ready: $(BIN)/python pyproject.toml
+	@echo "Installing Sitewatch into $(VENV)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/ready-to-test: $(BIN)/python pyproject.toml
+	@echo "Installing Sitewatch and what its tests need into $(VENV)"
+	@$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/ready
+
+# Only the tests of the page need a browser.
+chromium:
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing the Debian package chromium, for the tests of the page"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends chromium >/dev/null || \
+	  echo "The Debian package chromium could not be installed" >&2; \
+	else \
+	  echo "The tests of the page are skipped: install the Debian package chromium for them" >&2; \
+	fi
