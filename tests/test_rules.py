@@ -1,0 +1,484 @@
+"""Every rule: what makes it fire, and the near miss that must not."""
+
+from pathlib import Path
+
+import pytest
+
+from reports.rules import RULES, table_markdown
+from reports.verdicts import judge
+from storage.records import Line, Verdict
+from tests.cases import (
+    DOH,
+    FORGED,
+    NEIGHBOUR,
+    NEUTRAL,
+    REFERENCE,
+    RESET,
+    SITE,
+    TIMEOUT,
+    arms,
+    case,
+    chain,
+    connection,
+    helper,
+    loads,
+    lookup,
+    measurement,
+)
+
+TWO_HELPERS = (helper(), helper(url="https://helper-two.example/"))
+
+
+def conclusion(verdict: Verdict) -> tuple[str, str | None, str | None, str | None]:
+    return verdict.status, verdict.layer, verdict.technique, verdict.certainty
+
+
+# --- the page came ---------------------------------------------------------------------------
+
+
+def test_a_page_inside_valid_tls_is_accessible() -> None:
+    verdict = judge(case(measurement(loads(1))))
+    assert conclusion(verdict) == ("accessible", None, None, None)
+    assert verdict.rules == ["site.reached"]
+
+
+def test_one_failed_load_of_two_does_not_make_a_site_unreachable() -> None:
+    steps = [
+        lookup(),
+        *connection(tls=TIMEOUT),
+        lookup(attempt=1),
+        *connection(attempt=1, number=2),
+    ]
+    assert judge(case(measurement(steps))).status == "accessible"
+
+
+@pytest.mark.parametrize("status", [403, 429, 451])
+def test_a_refusal_inside_valid_tls_is_the_servers_own(status: int) -> None:
+    verdict = judge(case(measurement(loads(1, status=status), helpers=TWO_HELPERS)))
+    assert conclusion(verdict) == ("restricted", None, None, None)
+
+
+def test_a_challenge_inside_valid_tls_is_a_restriction() -> None:
+    steps = loads(1, status=503, headers=[("Cf-Mitigated", "challenge")])
+    assert judge(case(measurement(steps))).status == "restricted"
+
+
+def test_a_server_error_inside_valid_tls_means_down() -> None:
+    assert judge(case(measurement(loads(1, status=502)))).status == "down"
+
+
+def test_an_address_that_only_other_resolvers_know_is_no_access() -> None:
+    steps = [
+        lookup([FORGED]),
+        lookup([SITE], resolver=DOH),
+        *connection(address=FORGED, tls=TIMEOUT),
+        *connection(address=SITE, number=2),
+    ]
+    assert judge(case(measurement(steps))).status == "inconclusive"
+
+
+def test_another_cdn_address_that_completes_valid_tls_is_good() -> None:
+    steps = [lookup([FORGED]), lookup([SITE], resolver=DOH), *connection(address=FORGED)]
+    verdict = judge(case(measurement(steps, helpers=TWO_HELPERS)))
+    assert conclusion(verdict) == ("accessible", None, None, None)
+    assert verdict.interference == []
+
+
+def test_plain_http_that_agrees_with_a_helper_is_accessible() -> None:
+    steps = [lookup(), *connection(secure=False)]
+    record = measurement(steps, url="http://foreignpolicy.com/", helpers=TWO_HELPERS)
+    assert judge(case(record)).rules == ["http.agrees"]
+
+
+def test_plain_http_without_a_helper_is_accessible_when_nothing_looks_wrong() -> None:
+    steps = [lookup(), *connection(secure=False)]
+    record = measurement(steps, url="http://foreignpolicy.com/", helpers=[helper(answered=False)])
+    assert judge(case(record)).rules == ["http.unremarkable"]
+
+
+def test_plain_http_that_differs_from_every_helper_is_only_suspected() -> None:
+    steps = [lookup(), *connection(secure=False, title="This page is blocked", body_bytes=900)]
+    record = measurement(steps, url="http://foreignpolicy.com/", helpers=TWO_HELPERS)
+    assert conclusion(judge(case(record))) == ("inconclusive", "http", "altered", "suspected")
+
+
+def test_a_page_from_a_private_address_is_not_access() -> None:
+    steps = [lookup(["10.10.34.34"]), *connection(secure=False, address="10.10.34.34")]
+    record = measurement(steps, url="http://foreignpolicy.com/")
+    assert judge(case(record)).status == "inconclusive"
+
+
+def test_a_refusal_over_plain_http_needs_a_helper_that_met_it_too() -> None:
+    steps = [lookup(), *connection(secure=False, status=403)]
+    alone = measurement(steps, url="http://foreignpolicy.com/")
+    shared = measurement(steps, url="http://foreignpolicy.com/", helpers=[helper(status=403)])
+    assert judge(case(alone)).status == "inconclusive"
+    assert judge(case(shared)).status == "restricted"
+
+
+def test_an_error_over_plain_http_needs_a_helper_that_met_it_too() -> None:
+    steps = [lookup(), *connection(secure=False, status=502)]
+    alone = measurement(steps, url="http://foreignpolicy.com/")
+    shared = measurement(steps, url="http://foreignpolicy.com/", helpers=[helper(status=502)])
+    assert judge(case(alone)).status == "inconclusive"
+    assert judge(case(shared)).status == "down"
+
+
+def test_being_sent_from_plain_http_to_a_stranger_is_not_access() -> None:
+    steps = [
+        lookup(),
+        *connection(secure=False, status=302),
+        lookup([FORGED], name="warning.example.net", hop=1),
+        *connection(address=FORGED, name="warning.example.net", hop=1, number=2, title="Blocked"),
+    ]
+    record = measurement(steps, url="http://foreignpolicy.com/", helpers=TWO_HELPERS)
+    assert conclusion(judge(case(record))) == ("inconclusive", "http", "redirect", "suspected")
+
+
+def test_being_sent_from_plain_http_to_ones_own_www_is_access() -> None:
+    name = "www.foreignpolicy.com"
+    steps = [
+        lookup(),
+        *connection(secure=False, status=301),
+        lookup(name=name, hop=1),
+        *connection(name=name, hop=1, number=2),
+    ]
+    assert judge(case(measurement(steps, url="http://foreignpolicy.com/"))).status == "accessible"
+
+
+# --- experiments and artefacts ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("failure", "technique"), [(TIMEOUT, "timeout"), (RESET, "reset")])
+def test_the_contrast_alone_confirms_that_the_name_is_blocked(failure: str, technique: str) -> None:
+    record = measurement(loads(1, tls=failure))
+    verdict = judge(case(record, contrast=arms(failure=failure)))
+    assert conclusion(verdict) == ("blocked", "tls", technique, "confirmed")
+    assert verdict.rules[0] == "tls.name-blocked"
+    assert verdict.blocked_name == "foreignpolicy.com"
+    assert verdict.interference == [f"tls.{technique}"]
+    assert SITE in verdict.reasons[0]
+    assert NEUTRAL in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    "contrast",
+    [
+        arms(["name@site", "name@neutral", "neutral@site"]),
+        arms(["name@site", "name@neutral", "foreign@neutral"]),
+        arms(["name@site", "name@neutral", "neutral@neutral"]),
+        arms(["name@site"]),
+        arms(["name@neutral"]),
+        arms([]),
+        arms(left_out=["neutral@site"]),
+        arms(left_out=["foreign@neutral"]),
+        arms(left_out=["name@neutral"]),
+        arms(neutral=SITE),
+        arms(failure="permission_denied"),
+        [*arms(), *arms(["name@neutral"], attempt=1)],
+    ],
+    ids=[
+        "the neutral name fails at the site too",
+        "every foreign name fails at the neutral address",
+        "the neutral address is dead",
+        "the name passes at the neutral address",
+        "the name passes at the site",
+        "everything passes",
+        "the neutral name was not tried at the site",
+        "the foreign name was not tried",
+        "the name was not tried elsewhere",
+        "both addresses are the same",
+        "this machine forbade it",
+        "the name passed at the second try",
+    ],
+)
+def test_an_incomplete_contrast_confirms_nothing(contrast: list[object]) -> None:
+    record = measurement(loads(3, tls=TIMEOUT))
+    verdict = judge(case(record, contrast=contrast))  # type: ignore[arg-type]
+    assert "tls.name-blocked" not in verdict.rules
+    assert conclusion(verdict) == ("inconclusive", "tls", "timeout", "suspected")
+
+
+def test_a_neutral_name_that_passes_after_the_penalty_time_completes_the_contrast() -> None:
+    first = arms(["name@site", "name@neutral", "neutral@site"])
+    record = measurement(loads(1, tls=TIMEOUT))
+    assert judge(case(record, contrast=[*first, *arms(attempt=1)])).certainty == "confirmed"
+
+
+def test_the_contrast_of_another_name_confirms_nothing() -> None:
+    record = measurement(loads(3, tls=TIMEOUT))
+    verdict = judge(case(record, contrast=arms(name="www.other.com")))
+    assert verdict.certainty == "suspected"
+
+
+def test_the_name_behind_a_redirect_is_the_one_that_is_blocked() -> None:
+    name = "www.foreignpolicy.com"
+    steps = [
+        lookup(),
+        *connection(status=301),
+        lookup(name=name, hop=1),
+        *connection(name=name, hop=1, number=2, tls=TIMEOUT),
+    ]
+    verdict = judge(case(measurement(steps), contrast=arms(name=name)))
+    assert (verdict.status, verdict.blocked_name) == ("blocked", name)
+
+
+def forged_loads(address: str, **how: object) -> list[object]:
+    steps: list[object] = []
+    for attempt in range(3):
+        number = 10 * attempt
+        steps += [
+            lookup([address], attempt=attempt),
+            lookup([SITE], resolver=DOH, attempt=attempt),
+            *connection(address=address, attempt=attempt, number=number + 1, **how),  # type: ignore[arg-type]
+            *connection(address=SITE, attempt=attempt, number=number + 2),
+        ]
+    return steps
+
+
+def test_a_false_address_while_an_encrypted_answer_works_is_likely_forged() -> None:
+    record = measurement(forged_loads(FORGED, tls=TIMEOUT), helpers=TWO_HELPERS[:1])  # type: ignore[arg-type]
+    verdict = judge(case(record))
+    assert conclusion(verdict) == ("blocked", "dns", "forged-address", "likely")
+    assert verdict.rules == ["dns.forged"]
+
+
+def test_a_false_address_from_two_resolvers_that_answers_as_another_is_confirmed() -> None:
+    steps = forged_loads(FORGED, tls="ssl_invalid_hostname", certificates=chain("portal.example"))
+    steps.append(lookup([FORGED], resolver="udp"))
+    record = measurement(steps, helpers=TWO_HELPERS[:1])  # type: ignore[arg-type]
+    assert conclusion(judge(case(record))) == ("blocked", "dns", "forged-address", "confirmed")
+
+
+def test_an_address_that_a_helper_knows_too_is_not_forged() -> None:
+    helpers = [helper(dns=[SITE, FORGED])]
+    record = measurement(forged_loads(FORGED, tls=TIMEOUT), helpers=helpers)  # type: ignore[arg-type]
+    assert judge(case(record)).status == "inconclusive"
+
+
+def test_a_false_address_without_any_helper_is_only_suspected() -> None:
+    record = measurement(forged_loads(FORGED, tls=TIMEOUT))  # type: ignore[arg-type]
+    assert judge(case(record)).certainty == "suspected"
+
+
+def test_a_race_that_the_forger_wins_is_injection() -> None:
+    steps = [
+        lookup([FORGED], replies=[[FORGED], [SITE]]),
+        lookup([SITE], resolver=DOH),
+        *connection(address=FORGED, tls=TIMEOUT),
+        *connection(address=SITE, number=2),
+    ]
+    assert conclusion(judge(case(measurement(steps)))) == (
+        "blocked",
+        "dns",
+        "injected",
+        "confirmed",
+    )
+
+
+def test_a_race_that_the_true_answer_wins_is_noted_on_an_accessible_site() -> None:
+    steps = [lookup([SITE], replies=[[SITE], [FORGED]]), *connection()]
+    verdict = judge(case(measurement(steps)))
+    assert (verdict.status, verdict.interference) == ("accessible", ["dns.injected"])
+
+
+def test_a_resolver_that_repeats_itself_is_no_race() -> None:
+    steps = [lookup([SITE], replies=[[SITE], [SITE]]), *connection()]
+    assert judge(case(measurement(steps))).interference == []
+
+
+def nxdomain_loads(encrypted: list[str], failure: str | None = None) -> list[object]:
+    steps: list[object] = []
+    for attempt in range(3):
+        steps += [
+            lookup([], failure="dns_nxdomain_error", attempt=attempt),
+            lookup(encrypted, resolver=DOH, failure=failure, attempt=attempt),
+        ]
+        if encrypted:
+            steps += connection(attempt=attempt, number=attempt + 1)
+    return steps
+
+
+def test_a_denied_name_that_an_encrypted_resolver_proves_is_likely_blocked() -> None:
+    record = measurement(nxdomain_loads([SITE]), helpers=TWO_HELPERS[:1])  # type: ignore[arg-type]
+    assert conclusion(judge(case(record))) == ("blocked", "dns", "nxdomain", "likely")
+
+
+def test_a_denied_name_with_only_the_encrypted_resolver_against_it_is_suspected() -> None:
+    record = measurement(nxdomain_loads([SITE]))  # type: ignore[arg-type]
+    assert conclusion(judge(case(record))) == ("inconclusive", "dns", "nxdomain", "suspected")
+
+
+def test_a_name_that_exists_nowhere_is_down() -> None:
+    record = measurement(nxdomain_loads([], "dns_nxdomain_error"))  # type: ignore[arg-type]
+    assert judge(case(record)).status == "down"
+
+
+def test_a_temporary_failure_is_named_after_what_the_server_sent() -> None:
+    steps = [lookup([], failure="dns_temporary_failure", rcode=2, attempt=a) for a in range(3)]
+    verdict = judge(case(measurement(steps)))
+    assert (verdict.layer, verdict.technique) == ("dns", "servfail")
+
+
+STATE = "C=KZ,O=ISCA,CN=Information Security Certification Authority"
+
+
+def intercepted(issuer: str, failure: str = "ssl_unknown_authority") -> list[object]:
+    certificates = chain("foreignpolicy.com", issuer=issuer)
+    return [
+        *loads(3, tls=failure, certificates=certificates),
+        lookup([SITE], resolver=DOH),
+    ]
+
+
+def test_a_state_authoritys_certificate_is_confirmed_interception() -> None:
+    record = measurement(intercepted(STATE), helpers=TWO_HELPERS[:1])  # type: ignore[arg-type]
+    verdict = judge(case(record))
+    assert conclusion(verdict) == ("blocked", "tls", "mitm", "confirmed")
+    assert "Information Security Certification Authority" in verdict.reasons[0]
+
+
+def test_an_unknown_authority_needs_an_untouched_neutral_site() -> None:
+    record = measurement(intercepted("CN=Who knows"), helpers=TWO_HELPERS)  # type: ignore[arg-type]
+    assert judge(case(record)).certainty == "suspected"
+    with_neutral = judge(case(record, contrast=arms(["name@site"])))
+    assert conclusion(with_neutral) == ("blocked", "tls", "mitm", "likely")
+
+
+def test_an_expired_certificate_that_helpers_see_too_is_the_sites_own() -> None:
+    failure = "ssl_invalid_certificate"
+    record = measurement(
+        intercepted("CN=Trusted CA", failure),  # type: ignore[arg-type]
+        helpers=[helper(False, layer="tls", failure=failure)],
+    )
+    assert judge(case(record)).status == "down"
+
+
+# --- two witnesses -------------------------------------------------------------------------------
+
+
+def test_helpers_abroad_however_many_do_not_make_silence_blocking() -> None:
+    record = measurement(loads(3, tls=TIMEOUT), helpers=TWO_HELPERS)
+    assert conclusion(judge(case(record))) == ("inconclusive", "tls", "timeout", "suspected")
+
+
+@pytest.mark.parametrize("failure", [TIMEOUT, RESET, "eof_error", "ssl_alert_received"])
+def test_a_helper_and_another_network_of_the_country_make_likely(failure: str) -> None:
+    record = measurement(loads(3, tls=failure), helpers=TWO_HELPERS[:1])
+    witness = measurement(loads(1), vantage=NEIGHBOUR)
+    verdict = judge(case(record, witnesses=[witness]))
+    assert (verdict.status, verdict.layer, verdict.certainty) == ("blocked", "tls", "likely")
+
+
+def test_another_network_without_any_view_from_abroad_is_one_witness() -> None:
+    record = measurement(loads(3, tls=TIMEOUT), helpers=[helper(answered=False)])
+    witness = measurement(loads(1), vantage=NEIGHBOUR)
+    assert judge(case(record, witnesses=[witness])).certainty == "suspected"
+
+
+def test_a_reference_vantage_is_a_view_from_abroad() -> None:
+    record = measurement(loads(3, tls=TIMEOUT))
+    witnesses = [measurement(loads(1), vantage=REFERENCE), measurement(loads(1), vantage=NEIGHBOUR)]
+    assert judge(case(record, witnesses=witnesses)).certainty == "likely"
+
+
+def test_a_failure_that_did_not_repeat_stays_suspected() -> None:
+    record = measurement(loads(1, tls=TIMEOUT), helpers=TWO_HELPERS)
+    witness = measurement(loads(1), vantage=NEIGHBOUR)
+    assert judge(case(record, witnesses=[witness])).certainty == "suspected"
+
+
+def test_a_helper_and_the_name_cut_off_elsewhere_make_likely() -> None:
+    record = measurement(loads(3, tls=TIMEOUT), helpers=TWO_HELPERS[:1])
+    contrast = arms(left_out=["neutral@site"])
+    assert conclusion(judge(case(record, contrast=contrast)))[3] == "likely"
+
+
+def test_an_address_silent_for_every_name_is_inconclusive() -> None:
+    record = measurement(loads(3, tcp=TIMEOUT), helpers=TWO_HELPERS)
+    assert conclusion(judge(case(record))) == ("inconclusive", "tcp", "timeout", "suspected")
+
+
+def test_a_silent_address_whose_other_port_answers_is_likely_blocked() -> None:
+    steps = [*loads(3, tcp=TIMEOUT), *connection(secure=False, number=9)[:1]]
+    record = measurement(steps, helpers=TWO_HELPERS[:1])
+    assert conclusion(judge(case(record))) == ("blocked", "tcp", "timeout", "likely")
+
+
+def test_a_silent_address_that_another_network_reaches_is_likely_blocked() -> None:
+    record = measurement(loads(3, tcp=TIMEOUT), helpers=TWO_HELPERS[:1])
+    witness = measurement(loads(1), vantage=NEIGHBOUR)
+    assert conclusion(judge(case(record, witnesses=[witness])))[3] == "likely"
+
+
+# --- trouble that is no blocking ---------------------------------------------------------------
+
+
+def test_a_site_that_a_helper_cannot_reach_either_is_down() -> None:
+    record = measurement(loads(3, tcp=TIMEOUT), helpers=[helper(False)])
+    verdict = judge(case(record))
+    assert conclusion(verdict) == ("down", None, None, None)
+    assert verdict.rules[0] == "site.down"
+
+
+def test_a_site_that_one_of_two_helpers_reaches_is_not_down() -> None:
+    helpers = [helper(False), helper(url="https://helper-two.example/")]
+    record = measurement(loads(3, tcp=TIMEOUT), helpers=helpers)
+    assert judge(case(record)).certainty == "suspected"
+
+
+def test_a_helper_that_fails_otherwise_leaves_it_open() -> None:
+    record = measurement(loads(3, tls=RESET), helpers=[helper(False)])
+    verdict = judge(case(record))
+    assert conclusion(verdict) == ("inconclusive", None, None, None)
+    assert verdict.rules == ["site.trouble"]
+
+
+def test_a_dead_helper_reads_neither_like_agreement_nor_like_disagreement() -> None:
+    record = measurement(loads(3, tcp=TIMEOUT), helpers=[helper(answered=False)])
+    assert judge(case(record)).rules == ["failure.unexplained"]
+
+
+def test_a_failure_of_our_own_machine_alleges_nothing() -> None:
+    record = measurement(loads(3, tcp="permission_denied"))
+    assert conclusion(judge(case(record))) == ("inconclusive", None, None, None)
+
+
+def test_a_failure_over_ipv6_on_a_line_without_ipv6_alleges_nothing() -> None:
+    address = "2606:2800:220:1::1"
+    steps = [lookup([address], type="AAAA"), *connection(address=address, tcp=TIMEOUT)]
+    assert judge(case(measurement(steps))).certainty is None
+
+
+def test_an_unfinished_measurement_is_inconclusive_without_certainty() -> None:
+    record = measurement(loads(3, tls=TIMEOUT), complete=False)
+    verdict = judge(case(record, contrast=arms()))
+    assert (verdict.status, verdict.certainty) == ("inconclusive", None)
+
+
+def test_a_measurement_on_a_line_that_is_not_up_is_offline() -> None:
+    record = measurement(loads(1, tcp=TIMEOUT), line=Line(state="captive"))
+    assert judge(case(record)).status == "offline"
+
+
+def test_a_measurement_without_steps_is_inconclusive() -> None:
+    assert judge(case(measurement())).rules[0] == "record.empty"
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+
+def test_rules_have_distinct_ids_and_a_last_one_that_always_decides() -> None:
+    ids = [rule.id for rule in RULES]
+    assert len(set(ids)) == len(ids)
+    assert (RULES[-1].fallback, RULES[-1].status) == (True, "inconclusive")
+
+
+def test_blocked_always_has_a_certainty_of_likely_or_more() -> None:
+    certainties = {rule.certainty for rule in RULES if rule.status == "blocked"}
+    assert certainties == {"likely", "confirmed"}
+
+
+def test_the_documented_table_is_the_table() -> None:
+    path = Path(__file__).parent.parent / "docs" / "rules.md"
+    assert path.read_text(encoding="utf-8") == table_markdown()
