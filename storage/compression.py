@@ -1,0 +1,70 @@
+"""How canonical records and blobs are compressed: zstandard, records with a shipped dictionary.
+
+A codec's name is stored beside each compressed value. A dictionary that was ever shipped must stay
+as it is for ever, since databases depend on it; a better one gets a new name.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import zstandard
+
+from storage.errors import RefusedError
+
+RECORD_CODEC = "zstd+records-1"
+BLOB_CODEC = "zstd"
+RAW_CODEC = "raw"
+
+# Far above what a prober makes; only a hostile database holds more.
+MAX_RECORD_BYTES = 16 << 20
+MAX_BLOB_BYTES = 16 << 20
+
+_LEVEL = 6  # a millisecond for a record on a small computer
+
+
+def compress_record(canonical: bytes) -> bytes:
+    """Return canonical bytes as RECORD_CODEC stores them."""
+    return zstandard.ZstdCompressor(level=_LEVEL, dict_data=_dictionary()).compress(canonical)
+
+
+def compress_blob(content: bytes) -> tuple[str, bytes]:
+    """Return (codec, compressed); content that does not shrink, like certificates, stays raw."""
+    compressed = zstandard.ZstdCompressor(level=_LEVEL).compress(content)
+    if len(compressed) < len(content):
+        return BLOB_CODEC, compressed
+    return RAW_CODEC, content
+
+
+def expand_record(codec: str, data: bytes) -> bytes:
+    """Return the canonical bytes; RefusedError if `data` is damaged or the codec unknown."""
+    if codec != RECORD_CODEC:
+        raise RefusedError(f"unknown codec {codec!r}")
+    return _expand(zstandard.ZstdDecompressor(dict_data=_dictionary()), data, MAX_RECORD_BYTES)
+
+
+def expand_blob(codec: str, data: bytes) -> bytes:
+    """Return the content; RefusedError if `data` is damaged or the codec unknown."""
+    if codec == RAW_CODEC:
+        return data
+    if codec != BLOB_CODEC:
+        raise RefusedError(f"unknown codec {codec!r}")
+    return _expand(zstandard.ZstdDecompressor(), data, MAX_BLOB_BYTES)
+
+
+def _expand(decompressor: zstandard.ZstdDecompressor, data: bytes, cap: int) -> bytes:
+    try:
+        declared = zstandard.frame_content_size(data)
+        # The library allocates what the frame declares, so look at that first.
+        if not 0 <= declared <= cap:
+            raise RefusedError(f"compressed data declares {declared} bytes; at most {cap} may be")
+        return decompressor.decompress(data)
+    except zstandard.ZstdError as error:
+        raise RefusedError(f"compressed data is damaged ({error})") from error
+
+
+@cache
+def _dictionary() -> zstandard.ZstdCompressionDict:
+    packaged = files("storage").joinpath("dictionaries", "records-1.zdict")
+    return zstandard.ZstdCompressionDict(packaged.read_bytes())
