@@ -1,0 +1,162 @@
+"""The keys file: this installation's pseudonyms and private keys, beside the database, never in it.
+
+Databases are handed around, so secrets stay out of them. All calls come from the thread that
+writes, inside a write transaction: that lock also keeps two processes from changing the file at
+once. The file is replaced atomically and has mode 0600. When it is lost, `own` makes a new
+pseudonym; records under the old one stay valid.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from storage.chain import Certification, public_hex, sign_certification, vantage_id
+from storage.errors import StoreError
+from storage.records import Vantage
+
+# How far a clock may run backwards before it is taken for a correction, not for a late record.
+_BACKWARDS = timedelta(days=31)
+
+
+class _Own(msgspec.Struct, frozen=True, kw_only=True):
+    """One vantage of this installation. `secret` is its present private key in hex."""
+
+    id: str
+    kind: Literal["field", "reference"]
+    country: str | None
+    asn: int | None
+    network: str | None
+    secret: str
+    certifications: list[Certification] = []
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    format: Literal["sitewatch-keys/1"] = "sitewatch-keys/1"
+    vantages: list[_Own] = []
+
+
+class KeysFile:
+    """The keys of this installation; `path` need not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._content = _File()
+
+    def own(self, wanted: Vantage) -> Vantage:
+        """Return `wanted` with this installation's pseudonym for that network as its id."""
+        for own in self._read().vantages:
+            if _same_network(own, wanted):
+                return msgspec.structs.replace(wanted, id=own.id)
+        secret = Ed25519PrivateKey.generate()
+        own = _Own(
+            id=vantage_id(public_hex(secret)),
+            kind=wanted.kind,
+            country=wanted.country,
+            asn=wanted.asn,
+            network=wanted.network,
+            secret=secret.private_bytes_raw().hex(),
+        )
+        self._write(_File(vantages=[*self._content.vantages, own]))
+        return msgspec.structs.replace(wanted, id=own.id)
+
+    def signing(self, vantage: str, time: str) -> tuple[Ed25519PrivateKey, list[Certification]]:
+        """Return the key that signs a record of `time`, and all certifications of the vantage.
+
+        Makes a new key when the record's month is later than the key's.
+        """
+        own = self._find(vantage)
+        renewed = _renewed(own, time)
+        if renewed is not own:
+            others = [other for other in self._content.vantages if other.id != vantage]
+            self._write(_File(vantages=[*others, renewed]))
+        return _private(renewed.secret), renewed.certifications
+
+    def _find(self, vantage: str) -> _Own:
+        for own in self._read().vantages:
+            if own.id == vantage:
+                return own
+        raise StoreError(
+            f"{self.path}: no key for vantage {vantage}; only own vantages can be signed for"
+        )
+
+    def _read(self) -> _File:
+        try:
+            status = self.path.stat()
+            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if stamp != self._stamp:
+                self._content = msgspec.json.decode(self.path.read_bytes(), type=_File)
+                self._stamp = stamp
+        except FileNotFoundError:
+            self._content, self._stamp = _File(), None
+        except msgspec.DecodeError as error:
+            raise StoreError(
+                f"{self.path}: not a keys file ({error}); move it away to start with new keys"
+            ) from error
+        return self._content
+
+    def _write(self, content: _File) -> None:
+        partial = self.path.with_name(self.path.name + ".partial")
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+        _sync_folder(self.path.parent)
+        self._content, self._stamp = content, None
+
+
+def _same_network(own: _Own, wanted: Vantage) -> bool:
+    """Networks are told apart by number; only where there is none does the name count."""
+    same = (own.kind, own.country, own.asn) == (wanted.kind, wanted.country, wanted.asn)
+    return same and (wanted.asn is not None or own.network == wanted.network)
+
+
+def _renewed(own: _Own, time: str) -> _Own:
+    if not own.certifications:
+        first = _private(own.secret)
+        unsigned = Certification(vantage=own.id, key=public_hex(first), previous=None, since=time)
+        certification = sign_certification(unsigned, first)
+        return msgspec.structs.replace(own, certifications=[certification])
+    if not _due(own.certifications[-1].since, time):
+        return own
+    before, after = _private(own.secret), Ed25519PrivateKey.generate()
+    unsigned = Certification(
+        vantage=own.id, key=public_hex(after), previous=public_hex(before), since=time
+    )
+    # The key before has done its work: what it signed stays verifiable, and it cannot leak.
+    return msgspec.structs.replace(
+        own,
+        secret=after.private_bytes_raw().hex(),
+        certifications=[*own.certifications, sign_certification(unsigned, before)],
+    )
+
+
+def _due(since: str, time: str) -> bool:
+    if time[:7] > since[:7]:
+        return True
+    # A clock that once ran years ahead must not keep one key for years.
+    return datetime.fromisoformat(since) - datetime.fromisoformat(time) > _BACKWARDS
+
+
+def _private(secret: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut; systems that cannot open folders do without."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
