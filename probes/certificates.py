@@ -1,0 +1,131 @@
+"""Judge certificate chains offline: at a given time, for a given name, against given roots."""
+
+from __future__ import annotations
+
+import ipaddress
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import certifi
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
+from OpenSSL import crypto
+
+from storage.failures import Failure
+from storage.records import Certificate
+
+MOST_CERTIFICATES = 10  # real chains have two to four; more is somebody's game
+
+# OpenSSL's X509_V_ERR_ codes (openssl/x509_vfy.h) that a browser shows as a question of dates.
+_DATE_CODES = frozenset({9, 10, 13, 14})
+# ... and as an issuer that nobody vouches for: self-signed, missing or untrusted issuers.
+_AUTHORITY_CODES = frozenset({2, 18, 19, 20, 21, 24, 27, 33})
+
+
+@dataclass(frozen=True)
+class ChainVerdict:
+    """The judge's word: `failure` and `because` are None exactly where `valid` is True."""
+
+    valid: bool
+    failure: Failure | None = None
+    because: str | None = None
+
+
+class RootsError(Exception):
+    """The roots to judge by cannot be read; the message is one line naming the file."""
+
+
+class CertificateJudge:
+    """Judges chains against one set of roots, `ca_bundle` (a PEM file) or certifi's."""
+
+    def __init__(self, ca_bundle: str = "") -> None:
+        """Read the roots. Raises RootsError where the file is not usable."""
+        path = ca_bundle or certifi.where()
+        self._store = crypto.X509Store()
+        try:
+            self._store.load_locations(path)
+        except crypto.Error as error:
+            raise RootsError(f"{path}: holds no certificates that can be read") from error
+
+    def judge(self, chain: Sequence[bytes], name: str, at: float) -> ChainVerdict:
+        """Judge DER certificates, leaf first, for `name` at `at` (seconds since the epoch)."""
+        try:
+            leaf, *others = [crypto.X509.from_cryptography(_parsed(der)) for der in chain]
+            names = alternative_names(leaf.to_cryptography())
+        except (ValueError, x509.DuplicateExtension) as error:
+            because = f"a certificate does not parse: {type(error).__name__}"
+            return ChainVerdict(False, Failure.TLS_INVALID_CERTIFICATE, because)
+        self._store.set_time(datetime.fromtimestamp(at, UTC).replace(tzinfo=None))
+        try:
+            crypto.X509StoreContext(self._store, leaf, others).verify_certificate()
+        except crypto.X509StoreContextError as error:
+            return _refused(error)
+        if not any(_covers(pattern, name) for pattern in names):
+            because = f"the certificate is not for {name}"
+            return ChainVerdict(False, Failure.TLS_INVALID_HOSTNAME, because)
+        return ChainVerdict(True)
+
+
+def _parsed(der: bytes) -> x509.Certificate:
+    """Parse a certificate from the network; what is merely odd about it is no matter for us."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return x509.load_der_x509_certificate(der)
+
+
+def _refused(error: crypto.X509StoreContextError) -> ChainVerdict:
+    code, because = int(error.errors[0]), str(error.errors[2])
+    authority = code in _AUTHORITY_CODES and code not in _DATE_CODES
+    failure = Failure.TLS_UNKNOWN_AUTHORITY if authority else Failure.TLS_INVALID_CERTIFICATE
+    return ChainVerdict(False, failure, because)
+
+
+def alternative_names(certificate: x509.Certificate) -> list[str]:
+    """Return the DNS names and IP addresses that a certificate is for. May raise ValueError."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    dns = extension.value.get_values_for_type(x509.DNSName)
+    addresses = extension.value.get_values_for_type(x509.IPAddress)
+    return [*dns, *(str(address) for address in addresses)]
+
+
+def _covers(pattern: str, name: str) -> bool:
+    """Tell whether a certificate name covers a host name: a wildcard stands for one label."""
+    pattern, name = pattern.lower().rstrip("."), name.lower().rstrip(".")
+    try:
+        return ipaddress.ip_address(pattern) == ipaddress.ip_address(name)
+    except ValueError:
+        pass  # at least one of them is a host name
+    if pattern.startswith("*."):
+        _, _, parent = name.partition(".")
+        return "." in parent and parent == pattern[2:]
+    return pattern == name
+
+
+def describe(der: bytes) -> Certificate:
+    """Return what a record keeps of one certificate; only the hash where it does not parse."""
+    fingerprint = sha256(der).hexdigest()
+    try:
+        parsed = _parsed(der)
+        spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return Certificate(
+            sha256=fingerprint,
+            spki_sha256=sha256(spki).hexdigest(),
+            subject=parsed.subject.rfc4514_string(),
+            issuer=parsed.issuer.rfc4514_string(),
+            names=alternative_names(parsed)[:100],
+            not_before=_time(parsed.not_valid_before_utc),
+            not_after=_time(parsed.not_valid_after_utc),
+        )
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return Certificate(sha256=fingerprint)
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

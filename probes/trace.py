@@ -1,0 +1,58 @@
+"""The growing list of steps of one measurement, with its blobs and its own clockwork."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+from probes.addresses import OwnAddresses
+from probes.clock import Clock
+from storage.records import Arm, HelperAnswer, Purpose, Step, digest, utc_text
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where in a measurement a step belongs: copied into every step of that stage."""
+
+    purpose: Purpose = "main"
+    hop: int = 0
+    attempt: int = 0
+    arm: Arm | None = None
+
+
+@dataclass
+class Stopwatch:
+    """When a step began; `microseconds` is how long ago that is."""
+
+    clock: Clock
+    start: str
+    _monotonic: float
+
+    def microseconds(self) -> int:
+        return max(0, round((self.clock.monotonic() - self._monotonic) * 1_000_000))
+
+
+@dataclass
+class Trace:
+    """Collects what happens while something is measured; steps are added as they end."""
+
+    clock: Clock
+    own: OwnAddresses
+    connections: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    steps: list[Step] = field(default_factory=list)
+    helpers: list[HelperAnswer] = field(default_factory=list)
+    blobs: dict[str, bytes] = field(default_factory=dict)
+
+    def watch(self) -> Stopwatch:
+        """Start timing a step."""
+        return Stopwatch(self.clock, utc_text(self.clock.wall()), self.clock.monotonic())
+
+    def next_connection(self) -> int:
+        """Return the number that ties connect, handshake and exchange together."""
+        return next(self.connections)
+
+    def keep(self, data: bytes) -> str:
+        """Keep bytes as a blob and return its id."""
+        blob = digest(data)
+        self.blobs[blob] = data
+        return blob
