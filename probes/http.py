@@ -1,0 +1,269 @@
+"""Exchange: one HTTP request over a connection whose facts were taken, bounded in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+import zlib
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Protocol
+
+import httpcore
+import httpx
+
+from probes.errors import NETWORK_ERRORS, failure_of
+from probes.redirects import redirect_failure
+from probes.trace import Stage, Trace
+from storage.failures import Failure
+from storage.records import Exchange
+
+CAP_INSIDE_VALID_TLS = 32 * 1024  # enough to see a freeze at 16 to 20 KB
+CAP_OTHERWISE = 256 * 1024
+_MOST_HEADERS = 200
+_MOST_TITLE = 512
+_LARGEST_INTEGER = 2**53 - 1  # what canonical JSON can hold
+_TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+
+
+class ByteStream(Protocol):
+    """What TLS streams and plain connections have in common."""
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def receive(self, most: int = 65536) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class _NetworkStream(httpcore.AsyncNetworkStream):
+    """Our stream in the shape that httpcore's connections work on."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.receive(max_bytes)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.send(buffer)
+
+    async def aclose(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return None
+
+
+class _Body(httpx.AsyncByteStream):
+    """The undecoded body of a response of httpcore, as httpx wants it."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._response.aiter_stream():
+            yield part
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+class SingleConnection(httpx.AsyncBaseTransport):
+    """An httpx transport that has exactly one open connection and never opens another."""
+
+    def __init__(self, url: str, stream: ByteStream) -> None:
+        target = httpx.URL(url)
+        origin = httpcore.Origin(
+            target.raw_scheme, target.raw_host, target.port or _default_port(target.scheme)
+        )
+        self._connection = httpcore.AsyncHTTP11Connection(origin, _NetworkStream(stream))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._connection.handle_async_request(
+            httpcore.Request(
+                request.method,
+                httpcore.URL(
+                    scheme=request.url.raw_scheme,
+                    host=request.url.raw_host,
+                    port=request.url.port,
+                    target=request.url.raw_path,
+                ),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions={},  # deadlines are ours
+            )
+        )
+        return httpx.Response(response.status, headers=response.headers, stream=_Body(response))
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()
+
+
+def _default_port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80
+
+
+@dataclass
+class Reply:
+    """What came back so far; filled while it arrives, so that a stall leaves what was there."""
+
+    status: int | None = None
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    raw: bytearray = field(default_factory=bytearray)
+    truncated: bool = False
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of that name, as Latin-1 text."""
+        wanted = name.lower().encode()
+        values = (value for key, value in self.headers if key.lower() == wanted)
+        found = next(values, None)
+        return None if found is None else found.decode("latin-1")
+
+
+def browser_headers(user_agent: str, referer: str | None = None) -> dict[str, str]:
+    """Return the headers that a browser sends with a navigation."""
+    headers = {
+        "User-Agent": user_agent,
+        "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        "Accept-Language": "en-US,en;q=0.9",
+        "Accept-Encoding": "gzip, deflate",
+        "Upgrade-Insecure-Requests": "1",
+    }
+    return headers if referer is None else {**headers, "Referer": referer}
+
+
+async def receive_reply(client: httpx.AsyncClient, request: httpx.Request, cap: int) -> Reply:
+    """Send a request and return its reply, with at most `cap` undecoded bytes of the body.
+
+    Raises what the network raises; for partial replies use `exchange`.
+    """
+    reply = Reply()
+    await _receive(client, request, cap, reply)
+    return reply
+
+
+async def _receive(
+    client: httpx.AsyncClient, request: httpx.Request, cap: int, reply: Reply
+) -> None:
+    response = await client.send(request, stream=True, follow_redirects=False)
+    try:
+        reply.status = response.status_code
+        reply.headers = list(response.headers.raw)[:_MOST_HEADERS]
+        async for part in response.aiter_raw():
+            reply.raw += part
+            if len(reply.raw) >= cap:
+                reply.truncated = True
+                del reply.raw[cap:]
+                break
+    finally:
+        await response.aclose()
+
+
+def decoded(raw: bytes, coding: str | None, cap: int) -> bytes:
+    """Undo gzip or deflate with at most `cap` bytes coming out; other codings stay as they are.
+
+    Raises zlib.error where the data are broken.
+    """
+    name = (coding or "").strip().lower()
+    if name not in {"gzip", "x-gzip", "deflate"} or not raw:
+        return raw
+    window = zlib.MAX_WBITS | 32  # gzip or zlib, told by the header
+    try:
+        return zlib.decompressobj(window).decompress(raw, cap)
+    except zlib.error:
+        if name != "deflate":
+            raise
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw, cap)  # the bare form
+
+
+def title_of(body: bytes) -> str | None:
+    """Return the text of the first <title>, whitespace folded, at most 512 characters."""
+    found = _TITLE.search(body)
+    if found is None:
+        return None
+    text = html.unescape(found.group(1).decode("utf-8", "replace"))
+    text = text.encode("utf-8", "replace").decode("utf-8")  # "&#xD800;" is no character
+    return " ".join(text.split())[:_MOST_TITLE]
+
+
+async def exchange(
+    trace: Trace,
+    stage: Stage,
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    connection: int,
+    address: str,
+    *,
+    timeout: float,
+    trusted: bool,
+) -> Reply:
+    """Send a GET and record the step; bodies outside valid TLS, or of odd replies, are kept."""
+    watch = trace.watch()
+    cap = CAP_INSIDE_VALID_TLS if trusted else CAP_OTHERWISE
+    reply, failure = Reply(), None
+    try:
+        async with asyncio.timeout(timeout):
+            await _receive(client, request, cap, reply)
+    except NETWORK_ERRORS as error:
+        failure = failure_of(error)
+        if failure is Failure.HTTP_MALFORMED and reply.status is not None:
+            failure = Failure.HTTP_TRUNCATED  # the connection ended inside a body
+        elif failure is Failure.HTTP_MALFORMED and "without sending" in str(error):
+            failure = Failure.EOF  # it ended before a reply began
+    try:
+        body = decoded(bytes(reply.raw), reply.header("content-encoding"), cap)
+    except zlib.error:
+        body, failure = bytes(reply.raw), failure or Failure.HTTP_UNDECODABLE
+    url = str(request.url)
+    location = reply.header("location")
+    failure = failure or redirect_failure(url, reply.status, location, stage.hop)
+    body = trace.own.scrub_bytes(body)
+    odd = failure is not None or (reply.status or 0) >= 400
+    trace.steps.append(
+        Exchange(
+            purpose=stage.purpose,
+            hop=stage.hop,
+            attempt=stage.attempt,
+            arm=stage.arm,
+            connection=connection,
+            url=url,
+            address=address,
+            status=reply.status,
+            headers=_header_texts(trace, reply.headers),
+            title=None if reply.status is None else _optional(trace, title_of(body)),
+            body=trace.keep(body) if body and (odd or not trusted) else None,
+            body_sha256=None if reply.status is None else sha256(body).hexdigest(),
+            body_bytes=None if reply.status is None else len(body),
+            declared_bytes=_declared_length(reply),
+            truncated=None if reply.status is None else reply.truncated or len(body) >= cap,
+            failure=failure,
+            start=watch.start,
+            duration_us=watch.microseconds(),
+        )
+    )
+    return reply
+
+
+def _optional(trace: Trace, text: str | None) -> str | None:
+    return None if text is None else trace.own.scrub(text)
+
+
+def _header_texts(trace: Trace, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Return headers as Latin-1 text. Cookies are personal: their values are never kept."""
+    texts = []
+    for name, value in headers:
+        key = name.decode("latin-1")
+        text = "[not kept]" if key.lower() == "set-cookie" else value.decode("latin-1")
+        texts.append((key, trace.own.scrub(text)))
+    return texts
+
+
+def _declared_length(reply: Reply) -> int | None:
+    text = reply.header("content-length") or ""
+    if not (text.isascii() and text.isdigit() and len(text) <= 16):
+        return None
+    length = int(text)
+    return length if length <= _LARGEST_INTEGER else None
