@@ -1,0 +1,177 @@
+"""Look at the vantage's own line first: do neutral hosts at home and abroad work, and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from statistics import median
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from probes.prober import NeutralHost, Prober
+from probes.trace import Trace
+from probes.visit import Visit
+from storage.failures import Failure
+from storage.records import Exchange, Handshake, Line, LineState, Step, utc_seconds
+
+# An HTTP Date is cut to whole seconds: on average the true time is half a second later.
+_DATE_ROUNDING = 0.5
+
+
+@dataclass
+class _Neutral:
+    """One neutral URL and what a visit to it showed."""
+
+    url: str
+    trace: Trace
+
+    @property
+    def exchange(self) -> Exchange | None:
+        found = [step for step in self.trace.steps if isinstance(step, Exchange)]
+        return found[-1] if found else None
+
+    def passed(self) -> bool:
+        """Tell whether a page came, over https inside a TLS connection valid for the name."""
+        page = self.exchange
+        if page is None or page.failure is not None or page.status is None:
+            return False
+        return not page.url.startswith("https:") or self._handshake_valid(page.connection)
+
+    def _handshake_valid(self, connection: int) -> bool:
+        return any(
+            isinstance(step, Handshake) and step.connection == connection and bool(step.valid)
+            for step in self.trace.steps
+        )
+
+    def host(self) -> NeutralHost | None:
+        """Return the name and the address at which TLS for it is valid."""
+        for step in self.trace.steps:
+            if isinstance(step, Handshake) and step.valid and step.server_name and step.hop == 0:
+                return NeutralHost(step.server_name, step.address)
+        return None
+
+    def offset(self) -> float | None:
+        """Return server time minus our time in seconds, from the Date of the page."""
+        page = self.exchange
+        if page is None:
+            return None
+        date = next((value for name, value in page.headers if name.lower() == "date"), None)
+        try:
+            told = parsedate_to_datetime(date or "").timestamp()
+        except ValueError:
+            return None
+        return told + _DATE_ROUNDING - (utc_seconds(page.start) + page.duration_us / 2e6)
+
+    def refused_for_its_dates(self) -> bool:
+        return any(
+            isinstance(step, Handshake) and step.failure == Failure.TLS_INVALID_CERTIFICATE
+            for step in self.trace.steps
+        )
+
+
+@dataclass(frozen=True)
+class Look:
+    """The line's state, the steps that show it, and the neutral hosts that passed."""
+
+    line: Line
+    steps: list[Step]
+    neutrals: list[NeutralHost]
+    blobs: dict[str, bytes]
+
+
+async def look_at_line(prober: Prober) -> Look:
+    """Visit the neutral hosts and return what that says about line and clock.
+
+    Where all of them fail for the dates of their certificates the clock is suspected, and they
+    are visited once more with the clock corrected by what they said.
+    """
+    look = await _look(prober, None)
+    if look.line.state != "up" and look.line.clock_offset_us is not None:
+        corrected = msgspec.structs.replace(look.line, state="up")
+        prober.begin(corrected, ())
+        look = await _look(prober, look.line.clock_offset_us)
+    return look
+
+
+async def _look(prober: Prober, known_offset_us: int | None) -> Look:
+    neutral = prober.settings.neutral
+    numbers = itertools.count(1)  # connections are numbered through the whole round record
+    home = [_Neutral(url, prober.trace(numbers)) for url in neutral.home]
+    abroad = [_Neutral(url, prober.trace(numbers)) for url in neutral.abroad]
+    visited = [*home, *abroad]
+    await asyncio.gather(*(_visit(prober, each) for each in visited))
+    portal = None
+    if not any(each.passed() for each in visited):
+        portal = await _look_for_portal(prober, neutral.abroad, numbers)
+        visited += [portal] if portal else []
+    state = line_state(
+        [each.passed() for each in home],
+        [each.passed() for each in abroad],
+        portal=portal is not None and portal.exchange is not None,
+    )
+    steps = [step for each in visited for step in each.trace.steps]
+    line = Line(
+        state=state,
+        clock_offset_us=_clock_offset_us(visited, known_offset_us),
+        ipv4=_family_passed(visited, ipv6=False),
+        ipv6=_family_passed(visited, ipv6=True),
+    )
+    blobs = {name: data for each in visited for name, data in each.trace.blobs.items()}
+    hosts = [each.host() for each in [*abroad, *home] if each.passed()]
+    return Look(line, steps, [host for host in hosts if host], blobs)
+
+
+async def _visit(prober: Prober, neutral: _Neutral) -> None:
+    visit = Visit(prober, neutral.trace, full=False)
+    try:
+        await visit.run(neutral.url)
+        await visit.settle()
+    finally:
+        visit.abandon()
+
+
+async def _look_for_portal(
+    prober: Prober, urls: Sequence[str], numbers: itertools.count[int]
+) -> _Neutral | None:
+    """Ask the first neutral host over plain HTTP: a captive portal answers in its place."""
+    for url in urls[:1]:
+        plain = urlunsplit(urlsplit(url)._replace(scheme="http"))
+        portal = _Neutral(plain, prober.trace(numbers))
+        await _visit(prober, portal)
+        return portal
+    return None
+
+
+def line_state(home: Sequence[bool], abroad: Sequence[bool], *, portal: bool) -> LineState:
+    """Return the state of a line on which these neutral hosts passed or failed.
+
+    `portal`: something answered plain HTTP although no neutral host passed.
+    """
+    if not any(home) and not any(abroad):
+        return "captive" if portal else "down"
+    if abroad and not any(abroad):
+        return "foreign-cut"
+    passed = sum(home) + sum(abroad)
+    return "up" if 2 * passed >= len(home) + len(abroad) else "whitelisted"
+
+
+def _clock_offset_us(visited: Sequence[_Neutral], known: int | None) -> int | None:
+    """Return the median offset by hosts in valid TLS, or by those that only dates refuse."""
+    trusted = [each.offset() for each in visited if each.passed()]
+    if not any(offset is not None for offset in trusted):
+        trusted = [each.offset() for each in visited if each.refused_for_its_dates()]
+    offsets = [offset for offset in trusted if offset is not None]
+    return round(median(offsets) * 1e6) if offsets else known
+
+
+def _family_passed(visited: Sequence[_Neutral], *, ipv6: bool) -> bool:
+    """Tell whether any neutral host completed valid TLS over that family."""
+    return any(
+        isinstance(step, Handshake) and bool(step.valid) and (":" in step.address) is ipv6
+        for each in visited
+        for step in each.trace.steps
+    )

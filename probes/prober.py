@@ -1,0 +1,85 @@
+"""What all measurements of one round share: settings, clock, roots, resolvers, slots."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from probes.addresses import OwnAddresses
+from probes.certificates import CertificateJudge
+from probes.clock import Clock
+from probes.dns import system_servers
+from probes.doh import DohResolver
+from probes.settings import Settings
+from probes.trace import Trace
+from storage.records import Line, Vantage
+
+
+@dataclass(frozen=True)
+class NeutralHost:
+    """A neutral host that passed in this round: its name works at this address."""
+
+    name: str
+    address: str
+
+
+@dataclass
+class Prober:
+    """One installation at work. `line` and `neutrals` are filled in when a round begins."""
+
+    settings: Settings
+    clock: Clock
+    judge: CertificateJudge
+    vantage: Vantage
+    simulated: bool
+    tool: str
+    own: OwnAddresses = field(default_factory=OwnAddresses)
+    line: Line | None = None
+    neutrals: Sequence[NeutralHost] = ()
+    system_server: str | None = None
+    doh: Sequence[DohResolver] = ()
+    slots: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.slots = asyncio.Semaphore(self.settings.limits.parallel)
+        self.system_server = next(iter(system_servers()), None)
+        self.doh = [
+            DohResolver(server, self.judge, self.settings.limits)
+            for server in self.settings.resolvers.doh
+        ]
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds to add to the machine's clock."""
+        offset = self.line.clock_offset_us if self.line else None
+        return (offset or 0) / 1e6
+
+    def begin(self, line: Line, neutrals: Sequence[NeutralHost]) -> None:
+        """Take over what the look at the line has shown."""
+        self.line, self.neutrals = line, neutrals
+        for resolver in self.doh:
+            resolver.clock_offset = self.clock_offset
+
+    def trace(self, connections: itertools.count[int] | None = None) -> Trace:
+        """Return an empty trace; traces given the same `connections` share their numbering."""
+        return Trace(self.clock, self.own, connections or itertools.count(1))
+
+    async def rest(self, seconds: float) -> None:
+        """Wait without holding the slot that the caller holds."""
+        self.slots.release()
+        try:
+            await self.clock.sleep(seconds)
+        finally:
+            await self.slots.acquire()
+
+    @asynccontextmanager
+    async def connections(self) -> AsyncIterator[None]:
+        """Close the connections that the round kept open, however it ends."""
+        try:
+            yield
+        finally:
+            for resolver in self.doh:
+                await resolver.close()

@@ -1,0 +1,248 @@
+"""Visit a URL as a browser would, hop by hop: names, connections, TLS, the page, redirects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
+
+import httpx
+
+from probes.addresses import family_of, is_address, is_forbidden
+from probes.dns import TYPES, Asked, Question, look_up_system, look_up_udp
+from probes.doh import DohResolver
+from probes.http import ByteStream, Reply, SingleConnection, browser_headers, exchange
+from probes.prober import Prober
+from probes.redirects import MOST_HOPS, REDIRECTS, next_url
+from probes.tcp import connect
+from probes.tls import TlsStream, handshake
+from probes.trace import Stage, Trace
+from storage.failures import Failure
+from storage.records import Connect
+
+
+@dataclass
+class Addresses:
+    """What the resolvers gave: the system's, and those that only others know."""
+
+    system: list[str]
+    others: list[str]
+    listening: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+@dataclass
+class Visit:
+    """A visit in progress or done."""
+
+    prober: Prober
+    trace: Trace
+    full: bool  # ask all resolvers and try all addresses, not only what a browser would
+    attempt: int = 0
+    first_hop: asyncio.Future[Addresses] | None = None  # told when the first names are known
+    cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
+    listening: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def run(self, url: str) -> None:
+        """Follow `url` to its end; the steps go to the trace."""
+        seen: str | None = None
+        for hop in range(MOST_HOPS + 1):
+            stage = Stage("repeat" if self.attempt else "main", hop, self.attempt)
+            parts = urlsplit(url)
+            addresses = await self._resolve(stage, parts.hostname or "")
+            self.listening += addresses.listening
+            if self.first_hop is not None and not self.first_hop.done():
+                self.first_hop.set_result(addresses)
+            reply = await self._fetch(stage, parts, addresses, referer=seen)
+            if reply is None or reply.status not in REDIRECTS:
+                return
+            following = next_url(url, reply.header("location"))
+            if following is None:
+                return
+            seen, url = url, following
+
+    async def settle(self) -> None:
+        """Wait for the resolvers that are still listened to."""
+        await asyncio.gather(*self.listening)
+
+    def abandon(self) -> None:
+        """Stop listening."""
+        for task in self.listening:
+            task.cancel()
+
+    # --- names ---
+
+    async def _resolve(self, stage: Stage, host: str) -> Addresses:
+        if is_address(host):
+            forbidden = stage.hop > 0 and is_forbidden(host)
+            return Addresses([] if forbidden else [host], [])
+        limits, public = self.prober.settings.limits, self.prober.settings.resolvers.public
+        system = [
+            look_up_system(
+                self.trace,
+                Question(stage, host, kind),
+                limits.dns_timeout,
+                self.prober.system_server,
+            )
+            for kind in TYPES
+        ]
+        others = [
+            look_up_udp(self.trace, Question(stage, host, kind), server, limits.dns_timeout)
+            for kind in TYPES
+            for server in public
+            if self.full and self._has_family(server)
+        ]
+        asked, trusted = await asyncio.gather(
+            asyncio.gather(*system, *others), self._ask_encrypted(stage, host)
+        )
+        ours = _answers(asked[: len(system)])
+        foreign = [*_answers(asked[len(system) :]), *trusted]
+        return Addresses(
+            self._allowed(stage, ours),
+            self._allowed(stage, [each for each in foreign if each not in ours]),
+            [each.listening for each in asked],
+        )
+
+    async def _ask_encrypted(self, stage: Stage, host: str) -> list[str]:
+        """Ask the encrypted resolvers in their order until one answers."""
+        if not self.full:
+            return []
+        for resolver in self.prober.doh:
+            answers = await asyncio.gather(
+                *(self._ask_one(resolver, Question(stage, host, kind)) for kind in TYPES)
+            )
+            if any(answer is not None for answer in answers):
+                return [address for answer in answers for address in answer or ()]
+        return []
+
+    async def _ask_one(self, resolver: DohResolver, question: Question) -> tuple[str, ...] | None:
+        answer = await resolver.look_up(self.trace, question)
+        return None if answer.rcode is None else answer.addresses
+
+    def _has_family(self, address: str) -> bool:
+        line = self.prober.line
+        return line is None or family_of(address).name == "AF_INET" or bool(line.ipv6)
+
+    def _allowed(self, stage: Stage, answers: Iterable[str]) -> list[str]:
+        """Return the addresses to try: bounded per family; forbidden ones are recorded instead."""
+        taken: dict[str, list[str]] = {"AF_INET": [], "AF_INET6": []}
+        for address in dict.fromkeys(answers):
+            family = taken[family_of(address).name]
+            if not self._has_family(address):
+                continue
+            if len(family) >= self.prober.settings.limits.addresses_per_family:
+                continue
+            family.append(address)
+        chosen = [*taken["AF_INET"], *taken["AF_INET6"]]
+        for address in filter(is_forbidden, chosen):
+            self._record_forbidden(stage, address)
+        return [address for address in chosen if not is_forbidden(address)]
+
+    def _record_forbidden(self, stage: Stage, address: str) -> None:
+        watch = self.trace.watch()
+        self.trace.steps.append(
+            Connect(
+                purpose=stage.purpose,
+                hop=stage.hop,
+                attempt=stage.attempt,
+                connection=self.trace.next_connection(),
+                address=address,
+                port=0,
+                failure=Failure.ADDRESS_FORBIDDEN,
+                start=watch.start,
+                duration_us=0,
+            )
+        )
+
+    # --- connections and the page ---
+
+    async def _fetch(
+        self, stage: Stage, parts: SplitResult, addresses: Addresses, referer: str | None
+    ) -> Reply | None:
+        """Open all addresses, get the page over the one that a browser would use.
+
+        Where none of the system's addresses works the page is still fetched over another, as
+        evidence; that reply is not followed any further.
+        """
+        tried = [*addresses.system, *addresses.others]
+        opened = await asyncio.gather(*(self._open(stage, parts, each) for each in tried))
+        streams = dict(zip(tried, opened, strict=True))
+        usable = [each for each in tried if streams[each] is not None]
+        try:
+            chosen = self._choose(usable, addresses, streams)
+            if chosen is None:
+                return None
+            reply = await self._get(stage, parts, chosen, streams[chosen], referer)
+        finally:
+            for stream in opened:
+                if stream is not None:
+                    stream[0].close()
+        return reply if chosen in addresses.system else None
+
+    @staticmethod
+    def _choose(
+        usable: list[str],
+        addresses: Addresses,
+        streams: dict[str, tuple[ByteStream, int, bool] | None],
+    ) -> str | None:
+        def rank(address: str) -> tuple[bool, bool]:
+            stream = streams[address]
+            trusted = stream is not None and stream[2]
+            return (address not in addresses.system, not trusted)
+
+        return min(usable, key=rank, default=None)
+
+    async def _open(
+        self, stage: Stage, parts: SplitResult, address: str
+    ) -> tuple[ByteStream, int, bool] | None:
+        """Connect and, for https, shake hands: stream, connection number, valid TLS or not."""
+        limits, host = self.prober.settings.limits, parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        connection = await connect(self.trace, stage, address, port, limits.connect_timeout)
+        if connection is None or parts.scheme != "https":
+            return None if connection is None else (connection, connection.number, False)
+        stream: TlsStream | None = await handshake(
+            self.trace,
+            stage,
+            connection,
+            None if is_address(host) else host,
+            limits.tls_timeout,
+            self.prober.judge,
+            self.prober.clock_offset,
+        )
+        return None if stream is None else (stream, connection.number, stream.valid)
+
+    async def _get(
+        self,
+        stage: Stage,
+        parts: SplitResult,
+        address: str,
+        opened: tuple[ByteStream, int, bool] | None,
+        referer: str | None,
+    ) -> Reply:
+        assert opened is not None
+        stream, number, trusted = opened
+        url, settings = parts.geturl(), self.prober.settings
+        transport = SingleConnection(url, stream)
+        async with httpx.AsyncClient(
+            transport=transport, cookies=self.cookies, trust_env=False
+        ) as client:
+            request = client.build_request(
+                "GET", url, headers=browser_headers(settings.user_agent, referer)
+            )
+            reply = await exchange(
+                self.trace,
+                stage,
+                client,
+                request,
+                number,
+                address,
+                timeout=settings.limits.http_timeout,
+                trusted=trusted,
+            )
+            self.cookies = httpx.Cookies(client.cookies)
+        return reply
+
+
+def _answers(asked: Iterable[Asked]) -> list[str]:
+    return [address for each in asked for address in each.answer.addresses]
