@@ -1,0 +1,141 @@
+"""What a box on the path can read: server names, Host headers and DNS questions in passing.
+
+A box sees packets, not streams, so the first bytes of each TCP connection are collected over its
+segments until they say a name or can no longer do so.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from lab.wire import SYN, TCP, UDP, Packet
+
+_MOST_BYTES = 16384  # of a connection; no ClientHello or request head is longer
+_MOST_FLOWS = 4096  # remembered at once, the oldest are forgotten first
+
+
+class Seen(NamedTuple):
+    """One packet from the client, and the name that became readable with it ("" where none)."""
+
+    packet: Packet
+    server_name: str = ""
+    host: str = ""
+    question: str = ""
+
+
+class _Flow:
+    """The beginning of one client's side of a connection."""
+
+    def __init__(self, first_sequence: int) -> None:
+        self.first_sequence = first_sequence
+        self.data = b""
+        self.done = False
+
+    def add(self, packet: Packet) -> bool:
+        """Append the new bytes of a segment that continues or overlaps; tell whether any."""
+        offset = (packet.sequence - self.first_sequence) & 0xFFFFFFFF
+        if offset > len(self.data) or offset + len(packet.payload) <= len(self.data):
+            return False
+        self.data += packet.payload[len(self.data) - offset :]
+        return True
+
+
+class Reader:
+    """Reads the packets that one network's client sends."""
+
+    def __init__(self) -> None:
+        self._flows: dict[tuple[bytes, bytes, int, int], _Flow] = {}
+
+    def read(self, packet: Packet) -> Seen:
+        """Return what became known with this packet."""
+        if packet.protocol == UDP and packet.destination_port == 53:
+            return Seen(packet, question=question_name(packet.payload))
+        if packet.protocol == TCP:
+            return self._read_tcp(packet)
+        return Seen(packet)
+
+    def _read_tcp(self, packet: Packet) -> Seen:
+        key = (packet.source, packet.destination, packet.source_port, packet.destination_port)
+        if packet.flags & SYN:
+            self._flows.pop(key, None)
+            if len(self._flows) >= _MOST_FLOWS:
+                del self._flows[next(iter(self._flows))]
+            self._flows[key] = _Flow(packet.sequence + 1)
+            return Seen(packet)
+        flow = self._flows.get(key)
+        if not packet.payload or flow is None or flow.done or not flow.add(packet):
+            return Seen(packet)
+        reads_tls = flow.data[0] == 22
+        name = server_name(flow.data) if reads_tls else host_header(flow.data)
+        flow.done = name is not None or len(flow.data) > _MOST_BYTES
+        if not name:
+            return Seen(packet)
+        return Seen(packet, server_name=name) if reads_tls else Seen(packet, host=name)
+
+
+def _handshake_bytes(data: bytes) -> bytes | None:
+    """Join the fragments of leading handshake records; None where others come first."""
+    joined, at = b"", 0
+    while at + 5 <= len(data):
+        kind, _, length = struct.unpack_from("!BHH", data, at)
+        if kind != 22:
+            return joined or None
+        joined += data[at + 5 : at + 5 + length]
+        at += 5 + length
+    return joined
+
+
+def server_name(data: bytes) -> str | None:
+    """Return the server name in the ClientHello with which `data` begins, in lower case.
+
+    "" means that there is none, None that more bytes are needed.
+    """
+    hello = _handshake_bytes(data)
+    if hello is None or (hello and hello[0] != 1):
+        return ""
+    try:
+        at = 38  # type, length, version, random
+        at += 1 + hello[at]  # session id
+        at += 2 + struct.unpack_from("!H", hello, at)[0]  # cipher suites
+        at += 1 + hello[at]  # compression methods
+        end = at + 2 + struct.unpack_from("!H", hello, at)[0]
+        at += 2
+        while at < end:
+            kind, length = struct.unpack_from("!HH", hello, at)
+            if kind == 0:
+                (size,) = struct.unpack_from("!H", hello, at + 7)
+                name = hello[at + 9 : at + 9 + size]
+                return name.decode("latin-1").lower() if len(name) == size else None
+            at += 4 + length
+    except (IndexError, struct.error):
+        return None  # cut off: more is to come
+    return ""
+
+
+def host_header(data: bytes) -> str | None:
+    """Return the Host of the HTTP request with which `data` begins; "" and None as above."""
+    head, ended, _ = data.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    for line in lines[1:] if ended else lines[1:-1]:
+        key, _, value = line.partition(b":")
+        if key.strip().lower() == b"host":
+            return value.strip().decode("latin-1").lower().partition(":")[0]
+    return "" if ended or not data[:1].isalpha() else None
+
+
+def question_name(query: bytes) -> str:
+    """Return the name that a DNS query asks for in lower case, "" where it does not parse."""
+    labels, at = [], 12
+    while at < len(query) and (length := query[at]):
+        labels.append(query[at + 1 : at + 1 + length].decode("latin-1").lower())
+        at += 1 + length
+        if length > 63:
+            return ""
+    return ".".join(labels) if at < len(query) else ""
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether a name is one of the patterns or below one; case does not matter."""
+    name = name.rstrip(".").lower()
+    return bool(name) and any(name == one or name.endswith("." + one) for one in patterns)
