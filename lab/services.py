@@ -1,0 +1,43 @@
+"""The server processes of a world: one loop in the servers' namespace, one abroad."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.clock import ScenarioClock
+from lab.dns_server import Zones, serve_dns
+from lab.helper import Helper
+from lab.http_server import serve_http, tls_context
+from lab.plan import Plan
+from lab.web import serve_doh, serve_sites
+
+
+async def serve_everything(
+    plan: Plan, certificates: dict[str, Path], clock: ScenarioClock, ready: Callable[[], None]
+) -> None:
+    """Serve resolvers and sites for ever; `ready` is called when all of them listen."""
+    zones = Zones(plan, clock)
+    for resolver in plan.resolvers():
+        await serve_dns(zones, resolver)
+    await serve_doh(zones, certificates, clock)
+    await serve_sites(plan, certificates, clock)
+    ready()
+    await asyncio.Event().wait()
+
+
+async def serve_helpers(
+    plan: Plan, certificates: dict[str, Path], ca: Path, ready: Callable[[], None]
+) -> None:
+    """Serve the helpers for ever; dead ones are left to the path, which swallows their packets."""
+    trusted = ssl.create_default_context(cafile=ca)
+    trusted.set_alpn_protocols(["http/1.1"])
+    for planned in plan.helpers:
+        helper = Helper(planned.address, trusted, plan.scenario.helper_timeout, plan)
+        context = tls_context({planned.host: certificates[planned.host]}, planned.host)
+        await serve_http(helper.responder(), planned.address, 443, context)
+        await serve_http(helper.responder(), planned.address, 80)
+    ready()
+    await asyncio.Event().wait()
