@@ -1,0 +1,235 @@
+"""The process that makes a world and takes it away again.
+
+It stands between the program that wants a world and the world's processes, whose process 1 it
+starts. The program holds the other end of a socket: when that closes, for whatever reason, process
+1 ends, the kernel ends all others with it, and their namespaces go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from lab import netlink
+from lab.clock import ScenarioClock
+from lab.namespaces import (
+    NEW_NAMESPACES,
+    NEW_NETWORK,
+    Missing,
+    become_lab,
+    bind,
+    die_with_parent,
+    enter,
+    mount,
+    open_tun,
+    unshare,
+)
+from lab.path import Path as PacketPath
+from lab.plan import ABROAD, SERVERS, Plan, PlannedNetwork, make_plan
+from lab.scenario import Scenario
+from lab.services import serve_everything, serve_helpers
+
+_DEVICE = "tun0"
+_SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What a keeper is told to make."""
+
+    scenario: Scenario
+    seed: int
+    folder: str  # holds resolv.conf and the like of each client, in a folder of its name
+    temporary: bool  # the keeper removes the folder at the end
+    ca: str
+    certificates: dict[str, str]  # PEM file by host
+
+
+@dataclass(frozen=True)
+class _Namespace:
+    """Descriptors of one network namespace: itself, its mounts, its TUN device."""
+
+    network: int
+    mounts: int
+    device: int
+
+
+def main() -> None:
+    """Make the world of an order, keep it until the socket closes, tidy up."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    order = msgspec.msgpack.decode(Path(sys.argv[2]).read_bytes(), type=Order)
+    try:
+        become_lab()
+    except Missing as missing:
+        control.send(json.dumps({"missing": str(missing)}).encode())
+        return
+    child = os.fork()
+    if child == 0:
+        _as_child(lambda: _be_first(control, order))
+    control.close()
+    os.waitpid(child, 0)
+    if order.temporary:
+        shutil.rmtree(order.folder, ignore_errors=True)
+
+
+def _as_child(work: Callable[[], None]) -> None:
+    """Do a forked child's work and end; what goes wrong is printed."""
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _be_first(control: socket.socket, order: Order) -> None:
+    """Be process 1 of a world: set it up, start its processes, wait for the end."""
+    die_with_parent()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans that fall to process 1 vanish
+    plan, clock = make_plan(order.scenario, order.seed), ScenarioClock()
+    if order.scenario.start is not None:
+        clock.set(order.scenario.start.timestamp())
+    try:
+        namespaces = _make_namespaces(plan, order)
+    except (Missing, OSError) as error:
+        control.send(json.dumps({"missing": str(error)}).encode())
+        return
+    children = _start(plan, order, namespaces, clock)
+    if children is None:
+        return
+    clients = [space for name in plan.networks for space in [namespaces[name]]]
+    own = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("user", "pid")]
+    descriptors = [*own, *(fd for space in clients for fd in (space.network, space.mounts))]
+    socket.send_fds(control, [json.dumps({"ready": list(plan.networks)}).encode()], descriptors)
+    _wait_for_end(control, children, clock)
+
+
+def _wait_for_end(control: socket.socket, children: dict[int, str], clock: ScenarioClock) -> None:
+    """Set the clock when asked; return when the socket closes or a process of ours ends."""
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    for child in children:
+        poll.register(child, select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor in children:
+                print(f"lab: {children[descriptor]} ended unexpectedly", file=sys.stderr)
+                return
+            message = control.recv(4096)
+            if not message:
+                return
+            clock.set(json.loads(message)["time"])
+            control.send(b"{}")
+
+
+# --- the world's processes ----------------------------------------------------------------------
+
+
+def _start(
+    plan: Plan, order: Order, namespaces: dict[str, _Namespace], clock: ScenarioClock
+) -> dict[int, str] | None:
+    """Start path, servers and helpers; return a descriptor of each, None if one fails."""
+    certificates = {host: Path(path) for host, path in order.certificates.items()}
+    devices = {name: space.device for name, space in namespaces.items()}
+    reading, writing = os.pipe()
+
+    def ready() -> None:
+        os.write(writing, b"r")
+        os.close(writing)
+
+    def run_path() -> None:
+        ready()
+        PacketPath(plan, devices, clock).run()
+
+    def run_servers() -> None:
+        enter(namespaces[SERVERS].network)
+        asyncio.run(serve_everything(plan, certificates, clock, ready))
+
+    def run_helpers() -> None:
+        enter(namespaces[ABROAD].network)
+        asyncio.run(serve_helpers(plan, certificates, Path(order.ca), ready))
+
+    gc.freeze()  # what is there already stays shared between the processes
+    children = {}
+    for name, work in (("path", run_path), ("servers", run_servers), ("helpers", run_helpers)):
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _as_child(work)
+        children[os.pidfd_open(child)] = f"the process of its {name}"
+    os.close(writing)
+    started = 0
+    while started < len(children) and (said := os.read(reading, 16)):
+        started += len(said)
+    os.close(reading)
+    return children if started == len(children) else None
+
+
+# --- namespaces ---------------------------------------------------------------------------------
+
+
+def _make_namespaces(plan: Plan, order: Order) -> dict[str, _Namespace]:
+    """Make a network namespace for the servers, for abroad and for each client network."""
+    outer = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    helpers = [helper.address for helper in plan.helpers]
+    made = {
+        SERVERS: _make_namespace(plan.server_addresses()),
+        ABROAD: _make_namespace(helpers),
+    }
+    for name, network in plan.networks.items():
+        enter(outer)
+        made[name] = _make_namespace([network.client])
+        _mount_files(network, order)
+    os.close(outer)
+    return made
+
+
+def _make_namespace(addresses: list[str]) -> _Namespace:
+    unshare(NEW_NETWORK | NEW_NAMESPACES)
+    # The world has no IPv6 yet. Where the switch is read-only its packets are dropped instead.
+    with contextlib.suppress(OSError):
+        Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+    netlink.set_up("lo")
+    device = open_tun(_DEVICE)
+    for address in addresses:
+        netlink.add_address(_DEVICE, address)
+    netlink.set_up(_DEVICE)
+    netlink.add_default_route(_DEVICE, addresses[0] if addresses else None)
+    network, mounts = (os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("net", "mnt"))
+    return _Namespace(network, mounts, device)
+
+
+def _mount_files(network: PlannedNetwork, order: Order) -> None:
+    """Lay the client's own files over the machine's."""
+    own = Path(order.folder) / network.name
+    for name in ("resolv.conf", "hosts", "nsswitch.conf"):
+        target = Path("/etc") / name
+        if target.exists() or name == "resolv.conf":
+            bind(own / name, target)
+    for bundle in filter(Path.exists, map(Path, _SYSTEM_BUNDLES)):
+        bind(Path(order.ca), bundle)
+    if Path("/run/nscd").is_dir():  # a cache of names on the machine knows nothing of the lab
+        mount("none", "/run/nscd", "tmpfs", 0)
+    with contextlib.suppress(OSError):  # nicer for `ps`, but forbidden in some containers
+        mount("proc", "/proc", "proc", 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The few netlink requests that a namespace needs: links up, addresses, a default route.
+
+Written here because a bare machine may have no `ip` program.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+_NEW_LINK, _NEW_ADDRESS, _NEW_ROUTE, _ERROR = 16, 20, 24, 2
+_REQUEST, _ACKNOWLEDGE, _CREATE = 0x1, 0x4, 0x400
+_UP = 0x1
+_ADDRESS, _LOCAL = 1, 2  # attributes of an address
+_ROUTE_DEVICE, _ROUTE_SOURCE = 4, 7  # attributes of a route
+_MAIN_TABLE, _STATIC, _UNIVERSE, _LINK, _UNICAST = 254, 4, 0, 253, 1
+_HEADER = struct.Struct("=IHHII")
+
+
+def set_up(device: str) -> None:
+    """Bring a link up. Raises OSError, as the others here."""
+    _request(_NEW_LINK, 0, struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(device), _UP, _UP))
+
+
+def add_address(device: str, address: str) -> None:
+    """Give a device one IPv4 address that stands alone (/32)."""
+    packed = socket.inet_aton(address)
+    index = socket.if_nametoindex(device)
+    body = struct.pack("=BBBBi", socket.AF_INET, 32, 0, _UNIVERSE, index)
+    _request(
+        _NEW_ADDRESS, _CREATE, body + _attribute(_LOCAL, packed) + _attribute(_ADDRESS, packed)
+    )
+
+
+def add_default_route(device: str, source: str | None = None) -> None:
+    """Send everything to a device, by default from the address `source`."""
+    body = struct.pack(
+        "=BBBBBBBBI", socket.AF_INET, 0, 0, 0, _MAIN_TABLE, _STATIC, _LINK, _UNICAST, 0
+    )
+    body += _attribute(_ROUTE_DEVICE, struct.pack("=i", socket.if_nametoindex(device)))
+    if source is not None:
+        body += _attribute(_ROUTE_SOURCE, socket.inet_aton(source))
+    _request(_NEW_ROUTE, _CREATE, body)
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    padding = b"\0" * (-len(value) % 4)
+    return struct.pack("=HH", 4 + len(value), kind) + value + padding
+
+
+def _request(kind: int, flags: int, body: bytes) -> None:
+    """Send one request to the kernel and raise its refusal as OSError."""
+    flags |= _REQUEST | _ACKNOWLEDGE
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
+        answer = kernel.recv(65536)
+    _, answered, *_ = _HEADER.unpack_from(answer)
+    (error,) = struct.unpack_from("=i", answer, _HEADER.size)
+    if answered == _ERROR and error:
+        raise OSError(-error, os.strerror(-error))
