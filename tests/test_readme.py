@@ -1,0 +1,60 @@
+"""The README: every command in it exists, with the options it shows, and no command is left out."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sitewatch.cli import group
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+# What stands behind `sitewatch` in code, up to the end of the line or of the code.
+COMMAND_LINES = sorted(set(re.findall(r"(?:`|/)sitewatch ([a-z][^`\n]*)", README)))
+EXISTING = group.list_commands(group.make_context("sitewatch", [], resilient_parsing=True))
+
+
+def help_of(*command: str) -> str:
+    result = CliRunner().invoke(group, [*command, "--help"], prog_name="sitewatch")
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_every_command_line_of_the_readme_has_help_for_all_it_uses(line: str) -> None:
+    command, *arguments = shlex.split(line)
+    text = help_of(command)
+    for argument in arguments:
+        if argument.startswith("--"):
+            assert argument in text
+
+
+@pytest.mark.parametrize("command", EXISTING)
+def test_the_help_of_every_command_shows_an_example(command: str) -> None:
+    assert f"Example: sitewatch {command}" in help_of(command)
+
+
+def test_the_help_of_sitewatch_shows_an_example() -> None:
+    assert "Example: sitewatch " in help_of()
+
+
+def test_the_readme_names_the_commands_that_exist_and_no_other() -> None:
+    assert {line.split()[0] for line in COMMAND_LINES} == set(EXISTING)
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    named = set(re.findall(r"(?:    |`)make ([a-z-]+)", README))
+    assert {"run", "test", "demo", "check"} <= named
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert not [link for link in links if not (ROOT / link).is_file()]
