@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import OutsideTraffic
+
+from tests.traffic import OutsideTraffic
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("lab", "probes", "reports", "sitewatch", "storage")
