@@ -37,23 +37,25 @@ def compress_blob(content: bytes) -> tuple[str, bytes]:
     return RAW_CODEC, content
 
 
-def expand_record(codec: str, data: bytes) -> bytes:
+def expand_record(codec: object, data: object) -> bytes:
     """Return the canonical bytes; RefusedError if `data` is damaged or the codec unknown."""
     if codec != RECORD_CODEC:
         raise RefusedError(f"unknown codec {codec!r}")
     return _expand(zstandard.ZstdDecompressor(dict_data=_dictionary()), data, MAX_RECORD_BYTES)
 
 
-def expand_blob(codec: str, data: bytes) -> bytes:
+def expand_blob(codec: object, data: object) -> bytes:
     """Return the content; RefusedError if `data` is damaged or the codec unknown."""
-    if codec == RAW_CODEC:
+    if codec == RAW_CODEC and isinstance(data, bytes):
         return data
-    if codec != BLOB_CODEC:
+    if codec not in (BLOB_CODEC, RAW_CODEC):
         raise RefusedError(f"unknown codec {codec!r}")
     return _expand(zstandard.ZstdDecompressor(), data, MAX_BLOB_BYTES)
 
 
-def _expand(decompressor: zstandard.ZstdDecompressor, data: bytes, cap: int) -> bytes:
+def _expand(decompressor: zstandard.ZstdDecompressor, data: object, cap: int) -> bytes:
+    if not isinstance(data, bytes):  # SQLite lets any column hold anything
+        raise RefusedError("compressed data is not bytes")
     try:
         declared = zstandard.frame_content_size(data)
         # The library allocates what the frame declares, so look at that first.

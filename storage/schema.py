@@ -1,0 +1,162 @@
+"""The tables of the database, with a comment on each of them and on each column.
+
+This is the document of the schema. Databases are made and brought up to date by the migrations;
+a test holds what they produce equal to what stands here. Nothing here is particular to SQLite
+except the triggers, which the migrations add.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+# Newest migration. A database at another revision is migrated, or refused if it is unknown.
+REVISION = "0001"
+
+# Tables in which a trigger forbids UPDATE and DELETE.
+APPEND_ONLY = ("blobs", "certifications", "database_kind", "envelopes", "records")
+# Tables that follow from the records: only a rebuild may change them.
+DERIVED = ("blob_uses", "steps")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only in a column of type INTEGER.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+database_kind = Table(
+    "database_kind",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False, comment="Always 1."),
+    Column("simulated", Boolean, nullable=False, comment="Do all records say `simulated`?"),
+    CheckConstraint("one = 1", name="ck_database_kind_single_row"),
+    comment="Simulated or real: one row, written with the first record and never changed.",
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("number", _Number, primary_key=True, comment="Local number; means nothing elsewhere."),
+    Column("id", String(71), nullable=False, unique=True, comment="SHA-256 of the canonical form."),
+    Column("kind", String(16), nullable=False, comment="round or measurement."),
+    Column("time", String(27), nullable=False, comment="Start, UTC, by the machine's clock."),
+    Column("vantage", String(32), nullable=False, comment="Pseudonym of installation + network."),
+    Column("country", String(2), comment="ISO 3166 code; null: unknown."),
+    Column("asn", BigInteger, comment="Number of the network; null: unknown."),
+    Column("url", Text, comment="The target; null for rounds."),
+    Column("round", String(71), comment="Id of the round; null for rounds."),
+    Column("follows", String(71), comment="Id of the measurement that this one follows up."),
+    Column("line", String(16), nullable=False, comment="State of the vantage's own line."),
+    Column("complete", Boolean, nullable=False, comment="False: stopped before its end."),
+    Column("codec", String(32), nullable=False, comment="How `canonical` is compressed."),
+    Column("canonical", LargeBinary, comment="The bytes that were hashed; null: dropped, a stub."),
+    Index(None, "kind", "time", "id"),
+    Index(None, "follows"),
+    Index(None, "url", "time"),
+    comment="Rounds and measurements: the canonical bytes and columns to find them by.",
+)
+
+envelopes = Table(
+    "envelopes",
+    metadata,
+    Column("hash", String(71), primary_key=True, comment="SHA-256 of the canonical envelope."),
+    Column("vantage", String(32), nullable=False, comment="The vantage whose chain this is."),
+    Column("sequence", BigInteger, nullable=False, comment="Place in the chain, from 1."),
+    Column("previous", String(71), comment="Hash of the envelope before; null for the first."),
+    Column("id", String(71), nullable=False, comment="Id of the record inside."),
+    Column("time", String(27), nullable=False, comment="Time of the record inside."),
+    Column("key", String(64), nullable=False, comment="Ed25519 public key that signed, hex."),
+    Column("signature", String(128), nullable=False, comment="Over the rest, hex."),
+    Index(None, "id"),
+    Index(None, "vantage", "sequence"),
+    comment="What signs each record and chains it to the one before of the same vantage.",
+)
+
+certifications = Table(
+    "certifications",
+    metadata,
+    Column("vantage", String(32), primary_key=True, comment="Hash of its first key, 32 digits."),
+    Column("key", String(64), primary_key=True, comment="Ed25519 public key, hex."),
+    Column("previous", String(64), comment="Key that signed this one; null for the first."),
+    Column("since", String(27), nullable=False, comment="Time of the first record it signed."),
+    Column("signature", String(128), nullable=False, comment="By `previous`; the first by itself."),
+    comment="Public keys of vantages, each signed by the one before.",
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("record", _Number, ForeignKey(records.c.number), primary_key=True, comment="Whose."),
+    Column(
+        "position", Integer, primary_key=True, comment="Place among the record's steps, from 0."
+    ),
+    Column("kind", String(16), nullable=False, comment="lookup, connect, handshake or exchange."),
+    Column("purpose", String(16), nullable=False, comment="main, repeat, contrast or ttl-walk."),
+    Column("hop", Integer, nullable=False, comment="Redirects followed before it."),
+    Column("attempt", Integer, nullable=False, comment="Reloads made before it."),
+    Column("connection", Integer, comment="Ties connect, handshake and exchange."),
+    Column("arm", String(32), comment="Arm of a contrast, as name@address."),
+    Column("name", Text, comment="Name looked up, or server name sent in the handshake."),
+    Column("resolver", Text, comment="Lookups: system, udp, or the URL of a DoH server."),
+    Column("address", Text, comment="Peer; null: the system's resolver."),
+    Column("port", Integer, comment="Port of the peer."),
+    Column("url", Text, comment="Exchanges: what was asked for."),
+    Column("status", SmallInteger, comment="Exchanges: HTTP status."),
+    Column("rcode", SmallInteger, comment="Lookups: DNS response code."),
+    Column("valid", Boolean, comment="Handshakes: does the chain verify for the name?"),
+    Column("failure", Text, comment="Why it failed, in the closed vocabulary; null: it did not."),
+    Column("start", String(27), nullable=False, comment="UTC, by the machine's clock."),
+    Column("duration_us", BigInteger, nullable=False, comment="Microseconds."),
+    comment="One row for each step, derived from the records for people who ask by SQL.",
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("id", String(71), primary_key=True, comment="SHA-256 of the content."),
+    Column("codec", String(32), nullable=False, comment="How `content` is compressed."),
+    Column("content", LargeBinary, nullable=False, comment="Body, certificate or DNS reply."),
+    comment="Bulky content that records refer to by hash, stored once.",
+)
+
+blob_uses = Table(
+    "blob_uses",
+    metadata,
+    Column("record", _Number, ForeignKey(records.c.number), primary_key=True, comment="Who."),
+    Column("blob", String(71), ForeignKey(blobs.c.id), primary_key=True, comment="Refers to what."),
+    Index(None, "blob"),
+    comment="Which record refers to which kept blob; derived from the records.",
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("record", _Number, ForeignKey(records.c.number), primary_key=True, comment="Judged."),
+    Column("rules_version", String(32), nullable=False, comment="Version of the rules."),
+    Column("inputs", Text, nullable=False, comment="Hash of all that was judged together."),
+    Column("status", String(16), nullable=False, comment="accessible, blocked, down, …"),
+    Column("layer", String(8), comment="Where the interference was seen."),
+    Column("technique", String(32), comment="What it was."),
+    Column("certainty", String(16), comment="suspected, likely or confirmed."),
+    Column("verdict", Text, nullable=False, comment="The whole verdict as JSON."),
+    comment="Cache of conclusions: may be dropped at any time, never signed.",
+)

@@ -1,0 +1,207 @@
+"""The store: one database of rounds, measurements, blobs and verdicts, signed and append-only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from sqlalchemy import ColumnElement, Connection
+
+from storage import checking, derived, importing, insertion, reading, signing
+from storage.database import (
+    database_url,
+    file_of,
+    make_private,
+    reading_engine,
+    use_write_ahead_log,
+    writing_engine,
+)
+from storage.errors import StoreError, named
+from storage.importing import Imported
+from storage.keys import KeysFile
+from storage.migrate import upgrade
+from storage.reading import Selection, Stored
+from storage.records import Measurement, Round, Vantage, Verdict
+from storage.schema import records
+from storage.writer import Writer
+
+__all__ = ["Imported", "Store", "StoreError", "Stored"]
+
+T = TypeVar("T")
+
+
+class Store:
+    """A database, opened for reading and writing; a context manager.
+
+    `database` is a path or an SQLAlchemy URL. A new file gets mode 0600 and new folders 0700.
+    `keys` is the file of private keys, by default ``<database>.keys``. Everything raises
+    StoreError with one line that names the file: missing (with `create` False), not a Sitewatch
+    database, newer, locked for longer than `busy_seconds`, read-only, full, damaged.
+    """
+
+    def __init__(
+        self,
+        database: str | Path,
+        *,
+        create: bool = True,
+        keys: Path | None = None,
+        busy_seconds: float = 30.0,
+    ) -> None:
+        url = database_url(database)
+        file = file_of(url)
+        self.name = str(file or url.render_as_string(hide_password=True))
+        if file is None and keys is None:
+            raise StoreError(f"{self.name}: a database that is no file needs a path for its keys")
+        self._busy_seconds = busy_seconds
+        self._keys = KeysFile(keys or Path(f"{file}.keys"))
+        with named(self.name):
+            if file is not None:
+                make_private(file, create=create)
+            writing = writing_engine(url, busy_seconds)
+            try:
+                with writing.begin() as connection:
+                    upgrade(connection, self.name)
+                use_write_ahead_log(writing)
+            except BaseException:
+                writing.dispose()
+                raise
+        self._writing = writing
+        self._reading = reading_engine(url, busy_seconds)
+        self._writer = Writer(writing, self.name)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Commit what is queued and close all connections. May be called twice."""
+        self._writer.close()
+        self._writing.dispose()
+        self._reading.dispose()
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def own_vantage(
+        self,
+        *,
+        kind: Literal["field", "reference"] = "field",
+        country: str | None,
+        asn: int | None,
+        network: str | None,
+        networks_table: str | None = None,
+    ) -> Vantage:
+        """Return this installation's pseudonym for that network, made on first use.
+
+        The same kind, country and ASN (without an ASN: network name) get the same pseudonym.
+        """
+        wanted = Vantage(
+            id="",
+            kind=kind,
+            country=country,
+            asn=asn,
+            network=network,
+            networks_table=networks_table,
+        )
+        return self._writer.submit(lambda _connection: self._keys.own(wanted)).result()
+
+    def add(
+        self, record: Round | Measurement, blobs: Mapping[str, bytes] | None = None
+    ) -> Future[str]:
+        """Sign, chain and commit a record of an own vantage with its steps and blobs.
+
+        `blobs` are by id; each must have that hash and be named by the record. Returns at once;
+        the future holds the record's id once all of it is on the disk, or a StoreError, and then
+        nothing of it was kept. What is already there is not added again.
+        """
+        contents = dict(blobs or {})
+        return self._writer.submit(
+            lambda connection: signing.add_own(connection, self._keys, record, contents)
+        )
+
+    def put_verdicts(self, verdicts: Iterable[tuple[str, str, Verdict]]) -> None:
+        """Keep (measurement id, hash of all inputs, verdict), in place of earlier verdicts."""
+        rows = list(verdicts)
+        self._writer.submit(lambda connection: derived.put_verdicts(connection, rows)).result()
+
+    def rebuild_steps(self) -> int:
+        """Derive the rows of steps and blob uses again; return for how many records."""
+        return self._writer.submit(derived.rebuild_steps).result()
+
+    def import_database(self, path: Path) -> Imported:
+        """Merge another Sitewatch database, which stays unchanged, into this one.
+
+        Raises StoreError, and nothing enters, if there is no such database or if it holds the
+        other kind of records (simulated or real). Single damaged records and blobs stay out and
+        are named in `refused`.
+        """
+        return importing.import_from(path, self._writer, self._busy_seconds)
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def simulated(self) -> bool | None:
+        """Return whether the records are simulated; None while there are none."""
+        return self._read(insertion.kind_of)
+
+    def rounds(
+        self, *, since: str | None = None, until: str | None = None, country: str | None = None
+    ) -> Iterator[Stored[Round]]:
+        """Yield rounds by (time, id); `since` is inclusive, `until` exclusive."""
+        wanted = Selection(kind="round", since=since, until=until, country=country)
+        with named(self.name):
+            for page in reading.pages(self._reading, wanted):
+                for id, record in page:
+                    if isinstance(record, Round):
+                        yield Stored(id, record)
+
+    def measurements(
+        self,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        country: str | None = None,
+        urls: Collection[str] | None = None,
+    ) -> Iterator[Stored[Measurement]]:
+        """Yield measurements, follow-ups too, by (time, id); `urls` None means all."""
+        wanted = Selection(kind="measurement", since=since, until=until, country=country, urls=urls)
+        with named(self.name):
+            for page in reading.pages(self._reading, wanted):
+                for id, record in page:
+                    if isinstance(record, Measurement):
+                        yield Stored(id, record)
+
+    def measurement(self, id: str) -> Stored[Measurement] | None:
+        """Return one measurement; None if it is not there."""
+        found = self._measurements_where(records.c.id == id)
+        return found[0] if found else None
+
+    def follow_ups(self, id: str) -> list[Stored[Measurement]]:
+        """Return the measurements that follow this one, by (time, id)."""
+        return self._measurements_where(records.c.follows == id)
+
+    def canonical_bytes(self, id: str) -> bytes | None:
+        """Return the bytes of a record as they were hashed; None if it is not there."""
+        return self._read(lambda connection: reading.canonical_of(connection, id))
+
+    def blob(self, id: str) -> bytes | None:
+        """Return the content of a blob; None if it is not kept."""
+        return self._read(lambda connection: reading.blob_of(connection, id))
+
+    def verdicts(self, inputs: Mapping[str, str], rules_version: str) -> dict[str, Verdict]:
+        """Return kept verdicts by measurement id, where the hash of all inputs is the same."""
+        return self._read(lambda c: reading.verdicts_of(c, inputs, rules_version))
+
+    def check(self) -> list[str]:
+        """Return one line for each thing that is wrong; an empty list means intact."""
+        return self._read(checking.check)
+
+    def _measurements_where(self, condition: ColumnElement[bool]) -> list[Stored[Measurement]]:
+        found = self._read(lambda connection: reading.records_where(connection, condition))
+        return [Stored(id, record) for id, record in found if isinstance(record, Measurement)]
+
+    def _read(self, read: Callable[[Connection], T]) -> T:
+        with named(self.name), self._reading.connect() as connection:
+            return read(connection)
