@@ -1,9 +1,12 @@
-"""The README: every command in it exists, with the options it shows, and no command is left out."""
+"""The README and the set-up: every command exists with the options shown, none is left out."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,32 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README)
     assert links
     assert not [link for link in links if not (ROOT / link).is_file()]
+
+
+def set_up_with(python: str | Path, folder: Path) -> str:
+    """Let make set up an environment with only `python` to choose from; return its complaint."""
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    result = subprocess.run(
+        ["make", f"VENV={folder}/.venv", f"PYTHON={python}", f"{folder}/.venv/bin/python"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode != 0
+    assert not (folder / ".venv").exists()
+    return result.stderr.splitlines()[0]
+
+
+def test_without_a_usable_python_make_says_so_in_one_line(tmp_path: Path) -> None:
+    assert set_up_with("no-such-python", tmp_path).startswith("Sitewatch needs Python 3.11")
+
+
+def test_a_python_that_makes_no_environments_is_named_with_the_remedy(tmp_path: Path) -> None:
+    partial = tmp_path / "python3"
+    partial.write_text(
+        f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n'
+    )
+    partial.chmod(0o755)
+    assert set_up_with(partial, tmp_path).endswith("on Debian install python3-venv")
