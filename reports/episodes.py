@@ -1,0 +1,268 @@
+"""Episodes: spans in which one target was blocked on one network, with hard brackets.
+
+A first sound version without a model of noise. The vantages of a network are read one by one
+(`reports.spans`), then overlapping spans are pooled. The onset lies between the last reading
+judged open and the first judged blocked, the end likewise; where vantages of one network disagree
+the bracket is widened until it holds all disagreeing readings. Gaps without measurements are
+listed, never bridged silently. The result does not depend on the order of the readings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from math import ceil, floor
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from reports.lines import RoundMark
+from reports.readings import Network, Reading
+from reports.spans import Span, blocked_spans, suspected_spans
+from storage.records import Certainty, canonical, digest, utc_text
+
+PUBLIC_STEP = 600  # public times are rounded outward to ten minutes
+GAP_SECONDS = 6 * 3600  # shorter silences are never called a gap
+EpisodeStatus: TypeAlias = Literal["ongoing", "ended", "possible"]
+_RANK: dict[Certainty | None, int] = {None: 0, "suspected": 1, "likely": 2, "confirmed": 3}
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True):
+    """One episode. Times are corrected seconds since the epoch; end times None while ongoing.
+
+    `measurements` counts the readings between the first and the last failing one, `failing` those
+    of them that failed; `coverage` is the share of rounds in that time with a measurement.
+    """
+
+    id: str
+    incident: str | None = None
+    url: str
+    host: str
+    country: str | None
+    asn: int | None
+    network: str | None
+    network_key: Network
+    status: EpisodeStatus
+    onset_earliest: float | None
+    onset_latest: float
+    end_earliest: float | None
+    end_latest: float | None
+    last_failing: float
+    measurements: int
+    failing: int
+    coverage: float | None
+    gaps: tuple[tuple[float, float], ...]
+    techniques: dict[str, int]
+    certainty: Certainty
+    vantages: int
+    disagreement: bool
+    strays: int  # open readings in between that did not end it
+    reasons: tuple[str, ...]
+    readings: tuple[str, ...]  # ids of the failing ones, by time
+
+    def holds(self, seconds: float) -> bool:
+        """Tell whether the target was certainly blocked at that time, gaps aside."""
+        return self.onset_latest <= seconds <= self.last_failing
+
+
+def find_episodes(readings: Iterable[Reading], rounds: Iterable[RoundMark] = ()) -> list[Episode]:
+    """Return all episodes by onset, `possible` ones among them.
+
+    Readings of reference vantages, which see no censor, are left out; so are repeated ids.
+    Without `rounds` the coverage is None.
+    """
+    series: dict[tuple[str, Network], dict[str, Reading]] = defaultdict(dict)
+    for reading in readings:
+        if reading.vantage_kind == "field":
+            series[reading.url, reading.network_key][reading.id] = reading
+    by_network: dict[Network, list[RoundMark]] = defaultdict(list)
+    for mark in rounds:
+        by_network[mark.network_key].append(mark)
+    episodes: list[Episode] = []
+    for (_, network), unique in series.items():
+        ordered = sorted(unique.values(), key=lambda reading: (reading.seconds, reading.id))
+        episodes += _of_series(ordered, by_network[network])
+    return sorted(episodes, key=lambda episode: (episode.onset_latest, episode.id))
+
+
+def public(episode: Episode) -> Episode:
+    """Return the episode with its times rounded outward to ten minutes."""
+    return msgspec.structs.replace(
+        episode,
+        onset_earliest=_down(episode.onset_earliest),
+        onset_latest=_up(episode.onset_latest),
+        end_earliest=_down(episode.end_earliest),
+        end_latest=_up(episode.end_latest),
+        last_failing=_up(episode.last_failing),
+        gaps=tuple((_down(start), _up(end)) for start, end in episode.gaps),
+    )
+
+
+def _down(seconds: float | None) -> float | None:
+    return None if seconds is None else floor(seconds / PUBLIC_STEP) * PUBLIC_STEP
+
+
+def _up(seconds: float | None) -> float | None:
+    return None if seconds is None else ceil(seconds / PUBLIC_STEP) * PUBLIC_STEP
+
+
+def _of_series(readings: Sequence[Reading], rounds: Sequence[RoundMark]) -> list[Episode]:
+    blocked = [_Pool(group, readings) for group in _overlapping(readings, blocked_spans)]
+    suspected = [_Pool(group, readings) for group in _overlapping(readings, suspected_spans)]
+    possible = [pool for pool in suspected if not any(pool.touches(other) for other in blocked)]
+    return [
+        *(_episode(pool, rounds, possible=False) for pool in blocked),
+        *(_episode(pool, rounds, possible=True) for pool in possible),
+    ]
+
+
+def _overlapping(
+    readings: Sequence[Reading], spans_of: Callable[[Sequence[Reading]], list[Span]]
+) -> list[list[Span]]:
+    """Return the spans of all vantages, those together that overlap in time."""
+    by_vantage: dict[str, list[Reading]] = defaultdict(list)
+    for reading in readings:
+        by_vantage[reading.vantage].append(reading)
+    spans = [span for own in by_vantage.values() for span in spans_of(own)]
+    groups: list[list[Span]] = []
+    reach = float("-inf")
+    for span in sorted(spans, key=lambda span: (span.first.seconds, span.vantage)):
+        # A vantage that fell silent while blocked is carried on by one that begins blocked: no
+        # reading lies between them. The silence is listed among the gaps.
+        carried = span.before is None and bool(groups) and groups[-1][-1].after is None
+        if groups and (span.first.seconds <= reach or carried):
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+            reach = float("-inf")
+        reach = max(reach, span.after.seconds if span.after is not None else span.last.seconds)
+    return groups
+
+
+class _Pool:
+    """Overlapping spans of one network's vantages, and the brackets that they give together."""
+
+    def __init__(self, spans: Sequence[Span], readings: Sequence[Reading]) -> None:
+        self.spans = spans
+        self.failing = sorted(
+            (reading for span in spans for reading in span.failing),
+            key=lambda reading: (reading.seconds, reading.id),
+        )
+        self.first, self.last = self.failing[0].seconds, self.failing[-1].seconds
+        self.all = readings
+        members = {span.vantage for span in spans}
+        # Vantages that never saw the block bound nothing: they are counted, not bracketed by.
+        self._open = [r.seconds for r in readings if r.is_open and r.vantage in members]
+        self.onset_earliest, self.onset_latest, early = self._onset()
+        self.end_earliest, self.end_latest, late = self._end()
+        inside = [r for r in readings if self.first <= r.seconds <= self.last]
+        self.inside = inside
+        aside = any(reading.is_open and reading.vantage not in members for reading in inside)
+        self.disagreement = early or late or aside
+
+    def touches(self, other: _Pool) -> bool:
+        return self.first <= other.last and other.first <= self.last
+
+    def _onset(self) -> tuple[float | None, float, bool]:
+        """The bracket of the onset, and whether it had to be widened."""
+        opening: dict[str, Span] = {}
+        for span in self.spans:  # by time: the first of each vantage
+            opening.setdefault(span.vantage, span)
+        befores = [s.before.seconds for s in opening.values() if s.before is not None]
+        if not befores:
+            return None, self.first, False
+        latest_open = max(befores)
+        if latest_open < self.first:
+            return latest_open, self.first, False
+        earlier = [seconds for seconds in self._open if seconds < self.first]
+        settled = [r.seconds for r in self.failing if r.seconds > latest_open]
+        return (max(earlier) if earlier else None), (settled or [self.last])[0], True
+
+    def _end(self) -> tuple[float | None, float | None, bool]:
+        closing = {span.vantage: span for span in self.spans}  # the last of each vantage
+        afters = [s.after.seconds for s in closing.values() if s.after is not None]
+        if not afters:
+            return None, None, False
+        earliest_open = min(afters)
+        if earliest_open > self.last:
+            return self.last, earliest_open, False
+        later = [seconds for seconds in self._open if seconds > self.last]
+        if not later:  # one vantage still sees it blocked, after another saw it open
+            return None, None, True
+        settled = [r.seconds for r in self.failing if r.seconds < earliest_open]
+        return (settled or [self.first])[-1], min(later), True
+
+
+def _episode(pool: _Pool, rounds: Sequence[RoundMark], *, possible: bool) -> Episode:
+    first = pool.failing[0]
+    strongest = max(pool.failing, key=lambda r: (_RANK[r.certainty], -r.seconds, r.id))
+    ended: EpisodeStatus = "ongoing" if pool.end_latest is None else "ended"
+    gaps = _gaps(pool)
+    strays = sum(reading.is_open for reading in pool.inside)
+    return Episode(
+        id=_id(first, pool.onset_latest),
+        url=first.url,
+        host=first.host,
+        country=first.country,
+        asn=first.asn,
+        network=next((r.network for r in reversed(pool.failing) if r.network), None),
+        network_key=first.network_key,
+        status="possible" if possible else ended,
+        onset_earliest=pool.onset_earliest,
+        onset_latest=pool.onset_latest,
+        end_earliest=pool.end_earliest,
+        end_latest=pool.end_latest,
+        last_failing=pool.last,
+        measurements=len(pool.inside),
+        failing=len(pool.failing),
+        coverage=_coverage(pool, rounds),
+        gaps=gaps,
+        techniques=dict(sorted(Counter(r.path for r in pool.failing if r.path).items())),
+        certainty=strongest.certainty or "suspected",
+        vantages=len({reading.vantage for reading in pool.failing}),
+        disagreement=pool.disagreement,
+        strays=strays,
+        reasons=_reasons(strongest, pool, strays, len(gaps)),
+        readings=tuple(reading.id for reading in pool.failing),
+    )
+
+
+def _id(first: Reading, onset_latest: float) -> str:
+    """The same for exact and for rounded times: it names the onset by its public time."""
+    country, asn, vantage = first.network_key
+    onset = utc_text(ceil(onset_latest / PUBLIC_STEP) * PUBLIC_STEP)
+    parts = {"url": first.url, "country": country, "asn": asn, "vantage": vantage, "onset": onset}
+    return digest(canonical(parts))
+
+
+def _gaps(pool: _Pool) -> tuple[tuple[float, float], ...]:
+    """Silences inside the episode that are long beside the usual interval of the series."""
+    times = [reading.seconds for reading in pool.all]
+    intervals = sorted(b - a for a, b in pairwise(times))
+    if not intervals:
+        return ()
+    usual = intervals[int(0.9 * (len(intervals) - 1))]
+    limit = max(GAP_SECONDS, 2.5 * usual)
+    inside = [reading.seconds for reading in pool.inside]
+    return tuple((a, b) for a, b in pairwise(inside) if b - a > limit)
+
+
+def _coverage(pool: _Pool, rounds: Sequence[RoundMark]) -> float | None:
+    measured = {reading.round for reading in pool.inside}
+    begins = [mark.seconds for mark in rounds if mark.id in measured]
+    if not begins:
+        return None
+    planned = [mark for mark in rounds if min(begins) <= mark.seconds <= pool.last]
+    return round(sum(mark.id in measured for mark in planned) / len(planned), 3)
+
+
+def _reasons(strongest: Reading, pool: _Pool, strays: int, gaps: int) -> tuple[str, ...]:
+    reasons = [strongest.reason] if strongest.reason else []
+    if strays:
+        reasons.append(f"{strays} of {len(pool.inside)} measurements in between found it open.")
+    if pool.disagreement:
+        reasons.append("Vantages on this network disagreed; the brackets hold all their readings.")
+    if gaps:
+        reasons.append(f"{gaps} gaps without any measurement lie inside; they are not bridged.")
+    return tuple(reasons)
