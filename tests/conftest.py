@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests import traffic
+from tests.lab_worlds import require_lab
 
 sys.addaudithook(traffic.refuse_outside_traffic)  # nobody can take it away again
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests of the lab with the one-line reason where it cannot start."""
+    if item.get_closest_marker("lab"):
+        require_lab()
 
 
 @pytest.fixture(autouse=True)
