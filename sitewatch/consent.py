@@ -87,13 +87,21 @@ class ConsentRecord(msgspec.Struct, frozen=True, kw_only=True):
     services: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, scope: Scope) -> ConsentRecord:
-        """Return the record of a yes to `scope`."""
-        return cls(
+    def of(cls, scope: Scope, earlier: ConsentRecord | None = None) -> ConsentRecord:
+        """Return the record of a yes to `scope`, and still to an earlier one of the same manner."""
+        record = cls(
             text_version=TEXT_VERSION,
             categories=scope.categories,
             tier=scope.tier,
             services=scope.services,
+        )
+        # With another tier the earlier yes would come to mean more than was asked then.
+        if earlier is None or (earlier.text_version, earlier.tier) != (TEXT_VERSION, scope.tier):
+            return record
+        return msgspec.structs.replace(
+            record,
+            categories=record.categories | earlier.categories,
+            services=record.services | earlier.services,
         )
 
     def covers(self, scope: Scope) -> bool:

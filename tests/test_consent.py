@@ -142,6 +142,16 @@ def test_a_later_text_is_shown_again() -> None:
     assert not old.covers(SCOPE)
 
 
+def test_a_further_yes_adds_to_an_earlier_one_of_the_same_tier_only() -> None:
+    earlier = ConsentRecord.of(SCOPE)
+    other = msgspec.structs.replace(SCOPE, categories=frozenset({"MISC"}))
+    both = ConsentRecord.of(other, earlier)
+    assert both.covers(SCOPE)
+    assert both.covers(other)
+    louder = msgspec.structs.replace(other, tier="conspicuous")
+    assert ConsentRecord.of(louder, earlier).categories == {"MISC"}
+
+
 def test_a_record_survives_saving_and_is_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "new" / "consent.json"
     record = ConsentRecord.of(SCOPE)
