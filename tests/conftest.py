@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,14 @@ sys.addaudithook(traffic.refuse_outside_traffic)  # nobody can take it away agai
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests of the lab with the one-line reason where it cannot start."""
+    """Skip what this machine cannot run, with a one-line reason; with CI=true it fails instead."""
     if item.get_closest_marker("lab"):
         require_lab()
+    if item.get_closest_marker("browser") and not shutil.which("chromium"):
+        missing = "the Debian package chromium is missing"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
 
 
 @pytest.fixture(autouse=True)
