@@ -77,7 +77,9 @@ def _merge(theirs: Connection, engine: Engine, writer: Writer, name: str) -> Imp
         total.records_new += part.records_new
         total.records_known += part.records_known
         total.blobs_new += part.blobs_new
-        total.refused += [line for line in part.refused if line not in total.refused]
+        total.refused += part.refused
+    # A blob that many records name is refused once for each of them.
+    total.refused = list(dict.fromkeys(total.refused))
     return total
 
 
