@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, text
 
-from storage.compression import expand_record
 from storage.insertion import IN_LIST, insert_steps, link_blobs
-from storage.intake import decode
+from storage.reading import record_in
 from storage.records import Record, Verdict
 from storage.schema import DERIVED, blob_uses, records, steps, verdicts
 
@@ -40,7 +39,7 @@ def rebuild_steps(connection: Connection) -> int:
     for table in (steps, blob_uses):
         connection.execute(delete(table))
     count = 0
-    for number, record in each_record(connection):
+    for number, record in _each_record(connection):
         insert_steps(connection, number, record)
         link_blobs(connection, number, record)
         count += 1
@@ -49,14 +48,14 @@ def rebuild_steps(connection: Connection) -> int:
     return count
 
 
-def each_record(connection: Connection) -> Iterator[tuple[int, Record]]:
+def _each_record(connection: Connection) -> Iterator[tuple[int, Record]]:
     """Yield (local number, record), a page at a time."""
-    columns = (records.c.number, records.c.kind, records.c.codec, records.c.canonical)
+    columns = [records.c[name] for name in ("number", "id", "kind", "codec", "canonical")]
     query = select(*columns).where(records.c.canonical.is_not(None)).order_by(records.c.number)
     last = 0
     while rows := connection.execute(query.where(records.c.number > last).limit(_PAGE)).all():
         for row in rows:
-            yield row.number, decode(row.kind, expand_record(row.codec, row.canonical))
+            yield row.number, record_in(row)
         last = rows[-1].number
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -56,7 +57,7 @@ def pages(engine: Engine, wanted: Selection) -> Iterator[list[tuple[str, Record]
             page = query.where(tuple_(records.c.time, records.c.id) > tuple_(*after))
         with engine.connect() as connection:
             rows = connection.execute(page).all()
-        yield [(row.id, _record(row)) for row in rows]
+        yield [(row.id, record_in(row)) for row in rows]
         if len(rows) < _PAGE:
             return
         after = (rows[-1].time, rows[-1].id)
@@ -69,7 +70,7 @@ def records_where(
     query = select(records.c.id, records.c.kind, records.c.codec, records.c.canonical)
     query = query.where(condition, records.c.canonical.is_not(None))
     query = query.order_by(records.c.time, records.c.id)
-    return [(row.id, _record(row)) for row in connection.execute(query)]
+    return [(row.id, record_in(row)) for row in connection.execute(query)]
 
 
 def canonical_of(connection: Connection, id: str) -> bytes | None:
@@ -108,7 +109,9 @@ def verdicts_of(
         chunk: Select[Any] = query.where(records.c.id.in_(ids[start : start + IN_LIST]))
         for id, kept_inputs, verdict in connection.execute(chunk):
             if inputs[id] == kept_inputs:
-                found[id] = msgspec.json.decode(verdict, type=Verdict)
+                # One that cannot be read is as good as none: it is only a cache.
+                with suppress(msgspec.MsgspecError):
+                    found[id] = msgspec.json.decode(verdict, type=Verdict)
     return found
 
 
@@ -125,7 +128,8 @@ def _conditions(wanted: Selection) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _record(row: Any) -> Record:
+def record_in(row: Any) -> Record:
+    """Return the record of a row with id, kind, codec and canonical; RefusedError if damaged."""
     try:
         return decode(row.kind, expand_record(row.codec, row.canonical))
     except (RefusedError, msgspec.MsgspecError) as error:

@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from sqlalchemy import ColumnElement, Connection
 
 from storage import checking, derived, importing, insertion, reading, signing
+from storage.chain import Envelope
 from storage.database import (
     database_url,
     file_of,
@@ -185,6 +186,10 @@ class Store:
     def canonical_bytes(self, id: str) -> bytes | None:
         """Return the bytes of a record as they were hashed; None if it is not there."""
         return self._read(lambda connection: reading.canonical_of(connection, id))
+
+    def envelopes(self, id: str) -> list[Envelope]:
+        """Return what signs a record: one envelope, unless an installation was copied."""
+        return self._read(lambda connection: reading.envelopes_of(connection, id))
 
     def blob(self, id: str) -> bytes | None:
         """Return the content of a blob; None if it is not kept."""

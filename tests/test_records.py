@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import rfc8785
 import zstandard
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage.compression import RECORD_CODEC, compress_record, expand_blob, expand_record
@@ -28,12 +28,17 @@ _JSON = st.recursive(
     max_leaves=20,
 )
 
+# How long an example takes says nothing on a busy machine.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+
+@unhurried
 @given(_JSON)
 def test_the_canonical_form_is_that_of_the_reference_implementation(value: Any) -> None:
     assert canonical(value) == rfc8785.dumps(value)
 
 
+@unhurried
 @given(st.integers(0, 10_000))
 def test_the_canonical_form_of_records_is_that_of_the_reference_implementation(seed: int) -> None:
     record = Invention(seed).record()

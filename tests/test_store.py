@@ -12,7 +12,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy.engine import URL
 
+from storage.chain import envelope_hash
+from storage.database import writing_engine
 from storage.errors import RefusedError
 from storage.records import (
     Exchange,
@@ -229,6 +232,22 @@ def test_verdicts_are_found_only_for_the_same_inputs_and_rules(store: Store) -> 
     assert store.verdicts({id: "a"}, "1") == {}
 
 
+def test_a_verdict_that_cannot_be_read_is_judged_again(store: Store, path: Path) -> None:
+    id = store.add(measured(own(store), 1)).result()
+    store.put_verdicts([(id, "a", Verdict(rules_version="1", status="down"))])
+    execute(path, "UPDATE verdicts SET verdict = '{'")
+    assert store.verdicts({id: "a"}, "1") == {}
+
+
+def test_each_envelope_names_the_one_before_and_the_time_of_its_record(store: Store) -> None:
+    made = [measured(own(store), seed) for seed in range(3)]
+    envelopes = [store.envelopes(store.add(record).result())[0] for record in made]
+    assert [one.sequence for one in envelopes] == [1, 2, 3]
+    assert [one.time for one in envelopes] == [record.time for record in made]
+    hashes = [envelope_hash(one) for one in envelopes]
+    assert [one.previous for one in envelopes] == [None, *hashes[:2]]
+
+
 def test_every_step_has_a_row_that_can_be_derived_again(store: Store, path: Path) -> None:
     record = measured(own(store), 4)
     store.add(record).result()
@@ -334,6 +353,16 @@ def test_files_and_new_folders_are_private(tmp_path: Path) -> None:
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o700
+
+
+def test_writing_survives_a_power_cut_and_does_not_hold_up_readers(path: Path) -> None:
+    Store(path).close()
+    engine = writing_engine(URL.create("sqlite", database=str(path)), busy_seconds=1)
+    with engine.connect() as connection:
+        settings = ("synchronous", "journal_mode", "foreign_keys")
+        values = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in settings]
+    engine.dispose()
+    assert values == [2, "wal", 1]
 
 
 def test_the_keys_never_stand_in_the_database(path: Path) -> None:
