@@ -75,6 +75,13 @@ def candidates(theirs: Connection) -> Iterator[list[Candidate]]:
         last = page[-1].number
 
 
+def kept_there(theirs: Connection, ids: Collection[str]) -> list[str]:
+    """Return which of these blobs it holds, in order."""
+    query = text("SELECT id FROM blobs WHERE id IN :ids ORDER BY id")
+    query = query.bindparams(bindparam("ids", expanding=True))
+    return list(theirs.execute(query, {"ids": list(ids)}).scalars())
+
+
 def blob_there(theirs: Connection, id: str) -> bytes | None:
     """Return the content of a blob, None if it is not there; RefusedError if it is damaged."""
     query = text("SELECT codec, content FROM blobs WHERE id = :id")

@@ -21,6 +21,7 @@ from storage.foreign import (
     blob_there,
     candidates,
     certifications_there,
+    kept_there,
     require_readable,
     simulated_there,
 )
@@ -149,7 +150,7 @@ class _PageMerge:
         if not wanted:
             return
         with self._theirs.connect() as theirs:
-            for id in sorted(wanted):
+            for id in kept_there(theirs, wanted):
                 try:
                     content = blob_there(theirs, id)
                     if content is not None:
