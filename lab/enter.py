@@ -38,7 +38,10 @@ def main() -> None:
         os.close(namespace)
     os.chdir(folder)
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_HANDED_ON, signal.SIGCHLD})
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:  # there is no process 1 any more under which a child could live
+        sys.exit("the world has ended")
     if child == 0:
         _become(command)
     with open(os.devnull, "r+b") as nothing:  # pipes must end when the program closes them
