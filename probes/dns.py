@@ -284,7 +284,9 @@ async def look_up_system(
     """
     watch = trace.watch()
     beside = None if server is None else UdpQuestion(trace, server, question.name, question.kind)
-    asking = None if beside is None else asyncio.create_task(beside.ask(timeout, LINGER))
+    asking = (
+        None if beside is None else asyncio.create_task(beside.ask(timeout, min(LINGER, timeout)))
+    )
     try:
         answer = await ask_system(question.name, question.kind, timeout)
     except asyncio.CancelledError:

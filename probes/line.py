@@ -97,6 +97,30 @@ async def look_at_line(prober: Prober) -> Look:
     return look
 
 
+class LineWatch:
+    """Looks at the line again in the middle of a round, when much fails, but not too often."""
+
+    AT_MOST_EVERY = 30.0  # seconds
+
+    def __init__(self, prober: Prober) -> None:
+        self._prober = prober
+        self._turn = asyncio.Lock()
+        self._looked = prober.clock.monotonic()
+
+    async def look_again(self) -> Look | None:
+        """Return the new look where the line is no longer up, and have the prober know it."""
+        async with self._turn:
+            elapsed = self._prober.clock.monotonic() - self._looked
+            if not self._prober.line_is_up or elapsed < self.AT_MOST_EVERY:
+                return None
+            look = await _look(self._prober, None)
+            self._looked = self._prober.clock.monotonic()
+            if look.line.state == "up":
+                return None
+            self._prober.begin(look.line, ())
+            return look
+
+
 async def _look(prober: Prober, known_offset_us: int | None) -> Look:
     neutral = prober.settings.neutral
     numbers = itertools.count(1)  # connections are numbered through the whole round record

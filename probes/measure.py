@@ -37,17 +37,28 @@ class Measured:
     follow_ups: tuple[tuple[str, Measurement], ...] = ()
 
 
-async def measure(prober: Prober, url: str, round_id: str, keep: Keep, budget: Budget) -> Measured:
+async def measure(
+    prober: Prober,
+    url: str,
+    round_id: str,
+    keep: Keep,
+    budget: Budget,
+    line_again: Callable[[], Awaitable[None]],
+) -> Measured | None:
     """Measure `url` and keep what was found, first the measurement, then its follow-up.
 
-    When cancelled, what was found so far is kept as incomplete before the cancellation goes on.
+    None where the line is no longer up: then nothing is measured. `line_again` is called when
+    much fails, to look at the line. When cancelled, what was found so far is kept as incomplete
+    before the cancellation goes on.
     """
     async with prober.slots:
+        if not prober.line_is_up:
+            return None
         trace = prober.trace()
         started = utc_text(prober.clock.wall())
         complete = False
         try:
-            await _observe(prober, trace, url)
+            await _observe(prober, trace, url, line_again)
             complete = True
         finally:
             record = _record(prober, trace, url, started, round_id, complete=complete)
@@ -84,7 +95,9 @@ def _record(
     )
 
 
-async def _observe(prober: Prober, trace: Trace, url: str) -> None:
+async def _observe(
+    prober: Prober, trace: Trace, url: str, line_again: Callable[[], Awaitable[None]]
+) -> None:
     """Visit, ask helpers in parallel, and reload twice where something looks wrong."""
     names: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
     visit = Visit(prober, trace, full=True, first_hop=names)
@@ -94,21 +107,33 @@ async def _observe(prober: Prober, trace: Trace, url: str) -> None:
     ]
     try:
         await visit.run(url)
-        await asyncio.gather(visit.settle(), *helping)
-        for attempt, seconds in enumerate(RELOAD_AFTER, start=1):
-            if not looks_wrong(trace.steps, trace.helpers, attempt - 1):
-                return
-            await prober.rest(seconds)
-            reload = Visit(prober, trace, full=False, attempt=attempt)
-            try:
-                await reload.run(url)
-                await reload.settle()
-            finally:
-                reload.abandon()
+        await asyncio.gather(*helping)
+        async with prober.idle():
+            await visit.settle()
+        wrong = looks_wrong(trace.steps, trace.helpers, 0)
+        if prober.note(wrong=wrong):
+            await line_again()
+        if wrong and prober.line_is_up:
+            await _reload(prober, trace, url)
     finally:
         visit.abandon()
         for task in helping:
             task.cancel()
+
+
+async def _reload(prober: Prober, trace: Trace, url: str) -> None:
+    """Visit again, as a browser would, until one visit goes well or patience ends."""
+    for attempt, seconds in enumerate(RELOAD_AFTER, start=1):
+        await prober.rest(seconds)
+        visit = Visit(prober, trace, full=False, attempt=attempt)
+        try:
+            await visit.run(url)
+            async with prober.idle():
+                await visit.settle()
+        finally:
+            visit.abandon()
+        if not looks_wrong(trace.steps, trace.helpers, attempt):
+            return
 
 
 async def _help(
@@ -139,7 +164,7 @@ async def _follow_up(
     """Run the contrasts that the facts call for and the tier and the budget allow."""
     last = max((step.attempt for step in trace.steps), default=0)
     suspect = failed_handshake(trace.steps, last)
-    if prober.settings.tier == "browser-like" or suspect is None:
+    if prober.settings.tier == "browser-like" or suspect is None or not prober.line_is_up:
         return ()
     if last < len(RELOAD_AFTER):
         return ()  # a reload went well

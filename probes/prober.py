@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from probes.doh import DohResolver
 from probes.settings import Settings
 from probes.trace import Trace
 from storage.records import Line, Vantage
+
+_RECENT = 10  # so many visits are looked back on to notice that the line has gone
+_FEWEST = 4
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Prober:
     system_server: str | None = None
     doh: Sequence[DohResolver] = ()
     slots: asyncio.Semaphore = field(init=False)
+    _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def __post_init__(self) -> None:
         self.slots = asyncio.Semaphore(self.settings.limits.parallel)
@@ -57,23 +62,38 @@ class Prober:
         offset = self.line.clock_offset_us if self.line else None
         return (offset or 0) / 1e6
 
+    @property
+    def line_is_up(self) -> bool:
+        return self.line is not None and self.line.state == "up"
+
     def begin(self, line: Line, neutrals: Sequence[NeutralHost]) -> None:
         """Take over what the look at the line has shown."""
         self.line, self.neutrals = line, neutrals
         for resolver in self.doh:
             resolver.clock_offset = self.clock_offset
 
+    def note(self, *, wrong: bool) -> bool:
+        """Note how a first visit went; return whether most of the latest ones went wrong."""
+        self._recent.append(wrong)
+        return len(self._recent) >= _FEWEST and 2 * sum(self._recent) > len(self._recent)
+
     def trace(self, connections: itertools.count[int] | None = None) -> Trace:
         """Return an empty trace; traces given the same `connections` share their numbering."""
         return Trace(self.clock, self.own, connections or itertools.count(1))
 
-    async def rest(self, seconds: float) -> None:
-        """Wait without holding the slot that the caller holds."""
+    @asynccontextmanager
+    async def idle(self) -> AsyncIterator[None]:
+        """Give back the slot that the caller holds while it only waits."""
         self.slots.release()
         try:
-            await self.clock.sleep(seconds)
+            yield
         finally:
             await self.slots.acquire()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait on purpose, without holding the caller's slot."""
+        async with self.idle():
+            await self.clock.sleep(seconds)
 
     @asynccontextmanager
     async def connections(self) -> AsyncIterator[None]:

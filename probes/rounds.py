@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from probes.line import look_at_line
+from probes.line import LineWatch, Look, look_at_line
 from probes.measure import Keep, Measured, measure
 from probes.prober import Prober
 from storage.records import Round, utc_text
@@ -29,11 +29,43 @@ class DailyBudget:
 
 @dataclass(frozen=True)
 class RoundDone:
-    """A kept round, and whether the line allowed any target to be measured."""
+    """A kept round, and the URLs that were not measured since the line was not up, or no more.
+
+    `round` is the record of the last look at the line.
+    """
 
     id: str
     round: Round
-    measured: int
+    unmeasured: Sequence[str]
+
+
+@dataclass
+class _Running:
+    """A round under way."""
+
+    prober: Prober
+    keep: Keep
+    budget: DailyBudget
+    on_measured: Callable[[Measured], None]
+    id: str
+    latest: Round
+    line_watch: LineWatch
+    unmeasured: list[str] = field(default_factory=list)
+
+    async def measure_one(self, url: str) -> None:
+        measured = await measure(self.prober, url, self.id, self.keep, self.budget, self.line_again)
+        if measured is None:
+            self.unmeasured.append(url)
+        else:
+            self.on_measured(measured)
+
+    async def line_again(self) -> None:
+        """Look at the line in the middle of the round; keep a record where it is gone."""
+        started = utc_text(self.prober.clock.wall())
+        look = await self.line_watch.look_again()
+        if look is not None:
+            self.latest = _record(self.prober, look, started, targets=0)
+            await self.keep(self.latest, look.blobs)
 
 
 async def run_round(
@@ -52,31 +84,25 @@ async def run_round(
         started = utc_text(prober.clock.wall())
         look = await look_at_line(prober)
         prober.begin(look.line, look.neutrals)
-        record = Round(
-            simulated=prober.simulated,
-            tool=prober.tool,
-            time=started,
-            vantage=prober.vantage,
-            line=look.line,
-            steps=look.steps,
-            targets=len(urls),
-        )
+        record = _record(prober, look, started, targets=len(urls))
         round_id = await keep(record, look.blobs)
         on_line(record)
         if look.line.state != "up":
-            return RoundDone(round_id, record, 0)
+            return RoundDone(round_id, record, urls)
+        running = _Running(prober, keep, budget, on_measured, round_id, record, LineWatch(prober))
         async with asyncio.TaskGroup() as group:
             for url in urls:
-                group.create_task(_measure_one(prober, url, round_id, keep, budget, on_measured))
-        return RoundDone(round_id, record, len(urls))
+                group.create_task(running.measure_one(url))
+        return RoundDone(round_id, running.latest, running.unmeasured)
 
 
-async def _measure_one(
-    prober: Prober,
-    url: str,
-    round_id: str,
-    keep: Keep,
-    budget: DailyBudget,
-    on_measured: Callable[[Measured], None],
-) -> None:
-    on_measured(await measure(prober, url, round_id, keep, budget))
+def _record(prober: Prober, look: Look, started: str, targets: int) -> Round:
+    return Round(
+        simulated=prober.simulated,
+        tool=prober.tool,
+        time=started,
+        vantage=prober.vantage,
+        line=look.line,
+        steps=look.steps,
+        targets=targets,
+    )
