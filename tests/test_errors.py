@@ -81,7 +81,7 @@ def test_the_innermost_exception_of_a_wrapped_one_decides() -> None:
         (socket.gaierror(socket.EAI_NONAME, ""), Failure.DNS_NXDOMAIN),
         (socket.gaierror(socket.EAI_AGAIN, ""), Failure.DNS_TEMPORARY),
         (socket.gaierror(-99, ""), Failure.DNS_NON_RECOVERABLE),
-        (dns.exception.FormError(), Failure.DNS_MALFORMED),
+        (dns.exception.DNSException("odd"), Failure.DNS_MALFORMED),  # type: ignore[no-untyped-call]
         (ssl.SSLEOFError(8, "eof"), Failure.EOF),
         (ssl.SSLError(1, "handshake failure"), Failure.TLS_FAILED),
         (EOFError(), Failure.EOF),

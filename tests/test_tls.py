@@ -6,7 +6,6 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ def judge(authority: trustme.CA, tmp_path: Path) -> CertificateJudge:
 
 
 @pytest.fixture
-def server(authority: trustme.CA) -> Iterator[ssl.SSLContext]:
+def server(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("watched.example", "*.wild.example").configure_cert(context)
     return context

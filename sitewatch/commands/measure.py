@@ -1,0 +1,147 @@
+"""sitewatch measure: one round now, kept in the database, with a verdict for each target."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from probes.clock import SystemClock
+from probes.prober import Prober
+from probes.targets import (
+    CATEGORIES,
+    Target,
+    TargetError,
+    TargetsError,
+    host_of,
+    load_targets,
+    normal_form,
+)
+from sitewatch.consent import (
+    FILE_NAME,
+    ConsentError,
+    ConsentRecord,
+    Scope,
+    ask,
+    consent_text,
+    consented,
+    services_of,
+)
+from sitewatch.console import Failed, safe, say, told_in_one_line
+from sitewatch.installation import Installation
+from sitewatch.options import config_option, database_option
+from sitewatch.output import JsonOutput, Output, TableOutput
+from sitewatch.probing import make_prober
+from sitewatch.rounds import measure_round
+from storage.store import Store, StoreError
+
+
+@click.command(
+    "measure",
+    epilog="Example: sitewatch measure --consent --json https://foreignpolicy.com/",
+)
+@click.argument("urls", metavar="[URL]...", nargs=-1)
+@click.option("--consent", is_flag=True, help="I have read what measuring means, and agree.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines instead of a table.")
+@click.option(
+    "--tier",
+    type=click.Choice(["browser-like", "probing", "conspicuous"]),
+    help="How conspicuous the measurement may be.",
+)
+@config_option
+@database_option
+def command(
+    urls: tuple[str, ...],
+    consent: bool,
+    as_json: bool,
+    tier: str | None,
+    config_path: Path | None,
+    database: str | None,
+) -> None:
+    """Measure the URLs, or else the targets file, once and now."""
+    installation = Installation.load(config_path, database)
+    targets = _targets(installation, urls)
+    _ask_consent(installation, targets, tier, consent)
+    output: Output = JsonOutput() if as_json else TableOutput(len(targets))
+    with installation.open_store() as store, told_in_one_line(StoreError):
+        installation.refuse_other_kind(store)
+        prober = _prober(installation, store, tier)
+        asyncio.run(measure_round(prober, store, [target.url for target in targets], output))
+
+
+def _targets(installation: Installation, urls: Sequence[str]) -> list[Target]:
+    config = installation.config
+    if urls:
+        return [_unlisted(url) for url in dict.fromkeys(map(_normal, urls))]
+    with told_in_one_line(TargetsError):
+        targets = load_targets(config.targets_path(), skip=config.targets.skip_categories)
+    if not targets:
+        raise Failed(f"{config.targets_path()}: every target's category is skipped")
+    return targets
+
+
+def _normal(url: str) -> str:
+    try:
+        return normal_form(url)
+    except TargetError as error:
+        raise click.BadParameter(f"{safe(url)}: {error}", param_hint="URL") from error
+
+
+def _unlisted(url: str) -> Target:
+    return Target(
+        url=url,
+        host=host_of(url),
+        category="MISC",
+        description=CATEGORIES["MISC"],
+        date_added="",
+        source="",
+        notes="",
+    )
+
+
+def _ask_consent(
+    installation: Installation, targets: Sequence[Target], tier: str | None, flag: bool
+) -> None:
+    """Return once there is consent. Raises Failed, and no packet is sent, where there is none."""
+    settings = installation.settings(tier)
+    scope = Scope(
+        targets=len(targets),
+        categories=frozenset(target.category for target in targets),
+        tier=settings.tier,
+        services=services_of(settings),
+    )
+    marker = Path(installation.config.folder) / FILE_NAME
+    earlier = ConsentRecord.load(marker)
+    state = consented(
+        flag,
+        os.environ,
+        sys.stdin.isatty() and sys.stderr.isatty(),
+        scope=scope,
+        record=earlier,
+    )
+    text = consent_text(scope, installation.database, marker)
+    if state == "missing":
+        say(text)
+        raise Failed(
+            "measuring needs your consent and there is no terminal to ask at; "
+            "to agree to the text above use --consent or SITEWATCH_CONSENT=yes"
+        )
+    if state == "ask":
+        if not ask(text, sys.stdin, sys.stderr):
+            raise Failed("no consent, so nothing was sent")
+        with told_in_one_line(ConsentError):
+            ConsentRecord.of(scope, earlier).save(marker)
+        say("")
+
+
+def _prober(installation: Installation, store: Store, tier: str | None) -> Prober:
+    vantage = installation.config.vantage
+    pseudonym = store.own_vantage(
+        kind=vantage.kind, country=vantage.country, asn=vantage.asn, network=vantage.network
+    )
+    settings = installation.settings(tier)
+    return make_prober(settings, SystemClock(), pseudonym, simulated=vantage.simulated)
