@@ -37,7 +37,7 @@ def _tables(scenario: Scenario, network: PlannedNetwork, ca: Path) -> _Tables:
         "targets": {"file": "targets.csv"},
         "helpers": {"urls": [helper.url for helper in scenario.helpers]},
         "neutral": {"home": scenario.neutral.home, "abroad": scenario.neutral.abroad},
-        "tls": {"ca_bundle": str(ca.resolve())},
+        "tls": {"ca_bundle": str(ca)},
     }
     for name, table in scenario.sitewatch.items():
         tables[name] = {**tables.get(name, {}), **table}

@@ -22,10 +22,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from lab import netlink
 from lab.clock import ScenarioClock
+from lab.devices import Device, open_device
 from lab.namespaces import (
     NEW_NAMESPACES,
     NEW_NETWORK,
@@ -35,15 +34,14 @@ from lab.namespaces import (
     die_with_parent,
     enter,
     mount,
-    open_tun,
     unshare,
 )
+from lab.order import Order, read_order
 from lab.path import Path as PacketPath
 from lab.plan import ABROAD, SERVERS, Plan, PlannedNetwork, make_plan
-from lab.scenario import Scenario
 from lab.services import serve_everything, serve_helpers
 
-_DEVICE = "tun0"
+_DEVICE = "net0"
 _SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -51,30 +49,19 @@ _SYSTEM_BUNDLES = (
 )
 
 
-class Order(msgspec.Struct, frozen=True):
-    """What a keeper is told to make."""
-
-    scenario: Scenario
-    seed: int
-    folder: str  # holds resolv.conf and the like of each client, in a folder of its name
-    temporary: bool  # the keeper removes the folder at the end
-    ca: str
-    certificates: dict[str, str]  # PEM file by host
-
-
 @dataclass(frozen=True)
 class _Namespace:
-    """Descriptors of one network namespace: itself, its mounts, its TUN device."""
+    """One network namespace: descriptors of itself and its mounts, and its device."""
 
     network: int
     mounts: int
-    device: int
+    device: Device
 
 
 def main() -> None:
     """Make the world of an order, keep it until the socket closes, tidy up."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    order = msgspec.msgpack.decode(Path(sys.argv[2]).read_bytes(), type=Order)
+    order = read_order(Path(sys.argv[2]))
     try:
         become_lab()
     except Missing as missing:
@@ -190,24 +177,24 @@ def _make_namespaces(plan: Plan, order: Order) -> dict[str, _Namespace]:
     outer = os.open("/proc/self/ns/mnt", os.O_RDONLY)
     helpers = [helper.address for helper in plan.helpers]
     made = {
-        SERVERS: _make_namespace(plan.server_addresses()),
-        ABROAD: _make_namespace(helpers),
+        SERVERS: _make_namespace(plan.server_addresses(), order),
+        ABROAD: _make_namespace(helpers, order),
     }
     for name, network in plan.networks.items():
         enter(outer)
-        made[name] = _make_namespace([network.client])
+        made[name] = _make_namespace([network.client], order)
         _mount_files(network, order)
     os.close(outer)
     return made
 
 
-def _make_namespace(addresses: list[str]) -> _Namespace:
+def _make_namespace(addresses: list[str], order: Order) -> _Namespace:
     unshare(NEW_NETWORK | NEW_NAMESPACES)
     # The world has no IPv6 yet. Where the switch is read-only its packets are dropped instead.
     with contextlib.suppress(OSError):
         Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
     netlink.set_up("lo")
-    device = open_tun(_DEVICE)
+    device = open_device(_DEVICE, packet_sockets=order.packet_sockets)
     for address in addresses:
         netlink.add_address(_DEVICE, address)
     netlink.set_up(_DEVICE)

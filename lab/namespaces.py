@@ -1,15 +1,9 @@
-"""Namespaces without root: new ones, entering them, their devices and mounts; stdlib only.
-
-Run as a program it tries all of it once and prints one line saying what is missing.
-"""
+"""Namespaces without root: making them, entering them, and mounts within; stdlib only."""
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
-import struct
-import sys
 from pathlib import Path
 
 NEW_NAMESPACES = 0x00020000  # mount
@@ -19,8 +13,6 @@ NEW_NETWORK = 0x40000000
 
 _BIND, _RECURSIVE, _SLAVE = 0x1000, 0x4000, 0x80000
 _DIE_WITH_PARENT = 1
-_SET_TUN = 0x400454CA
-_TUN_WITHOUT_HEADER = 0x1001
 
 _c = ctypes.CDLL(None, use_errno=True)
 
@@ -89,41 +81,3 @@ def _reason(error: OSError) -> str:
         if path.exists() and path.read_text().strip() == forbidding:
             return f"sysctl {switch.replace('/', '.')} = {forbidding}"
     return f"{error.strerror}; a container's rules may forbid them"
-
-
-def open_tun(name: str) -> int:
-    """Make a TUN device in this network namespace and return its descriptor. Raises Missing."""
-    try:
-        device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise Missing("there is no /dev/net/tun (kernel module tun)") from error
-    except OSError as error:
-        raise Missing(f"/dev/net/tun cannot be opened ({error.strerror})") from error
-    try:
-        fcntl.ioctl(device, _SET_TUN, struct.pack("16sH22x", name.encode(), _TUN_WITHOUT_HEADER))
-    except OSError as error:
-        os.close(device)
-        raise Missing(f"no TUN device can be made ({error.strerror})") from error
-    return device
-
-
-def try_everything() -> None:
-    """Do once what a world needs. Raises Missing; leaves this process in new namespaces."""
-    become_lab()
-    try:
-        unshare(NEW_NAMESPACES | NEW_NETWORK)
-    except OSError as error:
-        raise Missing(f"network namespaces are not available ({error.strerror})") from error
-    os.close(open_tun("lab0"))
-    try:
-        bind(Path("/etc/hosts"), Path("/etc/resolv.conf"))
-    except OSError as error:
-        raise Missing(f"/etc/resolv.conf cannot be mounted over ({error.strerror})") from error
-
-
-if __name__ == "__main__":
-    try:
-        try_everything()
-    except Missing as missing:
-        print(missing)
-        sys.exit(1)

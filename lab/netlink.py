@@ -1,17 +1,22 @@
-"""The few netlink requests that a namespace needs: links up, addresses, a default route.
+"""The few netlink requests that a namespace needs: links, addresses, a default route.
 
 Written here because a bare machine may have no `ip` program.
 """
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import socket
 import struct
 
 _NEW_LINK, _NEW_ADDRESS, _NEW_ROUTE, _ERROR = 16, 20, 24, 2
 _REQUEST, _ACKNOWLEDGE, _CREATE = 0x1, 0x4, 0x400
-_UP = 0x1
+_UP, _NO_ARP = 0x1, 0x80
+_HARDWARE_ADDRESS, _NAME, _LINK_INFO, _NAMESPACE = 1, 3, 18, 28  # attributes of a link
+_INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
+_ETHTOOL, _SET_SENDING_CHECKSUMS = 0x8946, 0x17
 _ADDRESS, _LOCAL = 1, 2  # attributes of an address
 _ROUTE_DEVICE, _ROUTE_SOURCE = 4, 7  # attributes of a route
 _MAIN_TABLE, _STATIC, _UNIVERSE, _LINK, _UNICAST = 254, 4, 0, 253, 1
@@ -19,8 +24,31 @@ _HEADER = struct.Struct("=IHHII")
 
 
 def set_up(device: str) -> None:
-    """Bring a link up. Raises OSError, as the others here."""
-    _request(_NEW_LINK, 0, struct.pack("=BxHiII", 0, 0, socket.if_nametoindex(device), _UP, _UP))
+    """Bring a link up, without ARP: all links here have only two ends. Raises OSError, as all."""
+    flags = _UP if device == "lo" else _UP | _NO_ARP
+    index = socket.if_nametoindex(device)
+    _request(_NEW_LINK, 0, struct.pack("=BxHiII", 0, 0, index, flags, flags))
+
+
+def add_veth(near: tuple[str, bytes], far: tuple[str, bytes], namespace: int) -> None:
+    """Make a pair of links by (name, hardware address), the far one in another namespace."""
+    header = struct.pack("=BxHiII", 0, 0, 0, 0, 0)
+    peer = header + _link(*far) + _attribute(_NAMESPACE, struct.pack("=I", namespace))
+    data = _attribute(_INFO_DATA, _attribute(_VETH_PEER, peer))
+    info = _attribute(_LINK_INFO, _attribute(_INFO_KIND, b"veth") + data)
+    _request(_NEW_LINK, _CREATE, header + _link(*near) + info)
+
+
+def _link(name: str, address: bytes) -> bytes:
+    return _attribute(_NAME, name.encode() + b"\0") + _attribute(_HARDWARE_ADDRESS, address)
+
+
+def send_checksums(device: str) -> None:
+    """Have the kernel fill in the checksums of what it sends, and send no giant segments."""
+    value = array.array("I", [_SET_SENDING_CHECKSUMS, 0])
+    request = struct.pack("16sP16x", device.encode(), value.buffer_info()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _ETHTOOL, request)
 
 
 def add_address(device: str, address: str) -> None:

@@ -15,10 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
 from lab.configuration import write_client_files
-from lab.keeper import Order
+from lab.order import Order, write_order
 from lab.pki import Pki
 from lab.plan import PUBLIC_RESOLVERS, Plan, make_plan
 from lab.scenario import Scenario
@@ -35,7 +33,7 @@ class LabUnavailable(Exception):
 
 def check_available() -> None:
     """Try what a world needs in a throw-away process. Raises LabUnavailable."""
-    program = [sys.executable, "-I", "-S", str(_HERE / "namespaces.py")]
+    program = [sys.executable, "-I", "-S", str(_HERE / "check.py")]
     tried = subprocess.run(program, capture_output=True, text=True, check=False)
     if tried.returncode != 0:
         lines = (tried.stdout or tried.stderr).strip().splitlines() or ["it cannot start"]
@@ -46,7 +44,8 @@ class World:
     """A simulated internet; a context manager. Nothing of it outlives the `with` block.
 
     `pki` lets several worlds share certificates; `folder` receives the clients' files and is then
-    the caller's to remove.
+    the caller's to remove. Packets go by TUN devices, or by veth pairs and packet sockets where TUN
+    is forbidden or `packet_sockets` is set.
     """
 
     def __init__(
@@ -56,12 +55,15 @@ class World:
         seed: int = 0,
         pki: Pki | None = None,
         folder: Path | None = None,
+        packet_sockets: bool = False,
     ) -> None:
         self.scenario = scenario
         self.plan: Plan = make_plan(scenario, seed)
         self.clients: Sequence[str] = tuple(self.plan.networks)
         self._pki = pki
         self._wanted_folder = folder
+        self._packet_sockets = packet_sockets
+        self._ca = Path()
         self._folder: Path | None = None
         self._control: socket.socket | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -93,17 +95,19 @@ class World:
     def _start(self, folder: Path) -> None:
         """Write all files, start the keeper and wait until every server listens."""
         pki = self._pki or Pki.create(folder / "pki")
+        self._ca = pki.ca.resolve()
         for name, network in self.plan.networks.items():
-            write_client_files(folder / name, self.scenario, network, pki.ca)
+            write_client_files(folder / name, self.scenario, network, self._ca)
         order = Order(
             scenario=self.scenario,
             seed=self.plan.seed,
             folder=str(folder),
             temporary=self._wanted_folder is None,
-            ca=str(pki.ca.resolve()),
+            ca=str(self._ca),
             certificates=_certificates(self.plan, pki),
+            packet_sockets=self._packet_sockets,
         )
-        (folder / "order").write_bytes(msgspec.msgpack.encode(order))
+        write_order(folder / "order", order)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(_START_SECONDS)
         with theirs:
@@ -150,9 +154,7 @@ class World:
         """Return the variables that programs of a client are given beside the caller's own."""
         return {
             "SITEWATCH_CONFIG": str(self.config_path(client)),
-            "SSL_CERT_FILE": msgspec.toml.decode(self.config_path(client).read_bytes())["tls"][
-                "ca_bundle"
-            ],
+            "SSL_CERT_FILE": str(self._ca),
             "SITEWATCH_CONSENT": "yes",
         }
 

@@ -1,6 +1,6 @@
 """The middlebox: carries packets between the namespaces, hop by hop, and lets the censors judge.
 
-One process with one epoll loop over the TUN devices. Both ends are real kernels, so that whatever
+One process with one epoll loop over the devices. Both ends are real kernels, so that whatever
 a censor does is met by real TCP.
 """
 
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import os
 import select
 import socket
 import time
 
 from lab import censor as censors
 from lab.clock import ScenarioClock
+from lab.devices import Device
 from lab.dpi import Reader, Seen
 from lab.plan import ABROAD, SERVERS, Plan, Route
 from lab.scenario import Down
@@ -32,7 +32,6 @@ from lab.wire import (
     with_lower_ttl,
 )
 
-_LARGEST_PACKET = 65535
 _AT_ONCE = 32  # packets read from one device before the others have their turn
 
 
@@ -59,9 +58,9 @@ class _Side:
 
 
 class Path:
-    """Carries packets between TUN devices. `devices` maps namespaces to file descriptors."""
+    """Carries packets between the namespaces, each of which has a device."""
 
-    def __init__(self, plan: Plan, devices: dict[str, int], clock: ScenarioClock) -> None:
+    def __init__(self, plan: Plan, devices: dict[str, Device], clock: ScenarioClock) -> None:
         self._devices = devices
         self._clock = clock
         self._owner = {
@@ -69,26 +68,25 @@ class Path:
         }
         self._sides = {name: _Side(name, plan) for name in (*plan.networks, ABROAD)}
         self._downs = _downs(plan)
-        self._later: list[tuple[float, int, int, bytes]] = []  # due, order, device, packet
+        self._later: list[tuple[float, int, Device, bytes]] = []  # due, order, device, packet
         self._order = 0
 
     def run(self) -> None:
         """Carry packets for ever."""
         poll = select.epoll()
-        names = {}
-        for name, device in self._devices.items():
-            os.set_blocking(device, False)
-            poll.register(device, select.EPOLLIN)
-            names[device] = name
+        names = {device.fileno(): name for name, device in self._devices.items()}
+        for descriptor in names:
+            poll.register(descriptor, select.EPOLLIN)
         while True:
-            for device, _ in poll.poll(self._wait()):
-                self._read(device, names[device])
+            for descriptor, _ in poll.poll(self._wait()):
+                self._read(names[descriptor])
             self._deliver_due()
 
-    def _read(self, device: int, name: str) -> None:
+    def _read(self, name: str) -> None:
+        device = self._devices[name]
         with contextlib.suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
-                packet = parse(os.read(device, _LARGEST_PACKET))
+                packet = parse(device.read())
                 if packet is not None:
                     self._carry(packet, name)
 
@@ -217,7 +215,7 @@ def _downs(plan: Plan) -> dict[bytes, list[Down]]:
     return found
 
 
-def _write(device: int, data: bytes) -> None:
+def _write(device: Device, data: bytes) -> None:
     """Hand a packet to a kernel; a full queue loses it, as on any network."""
     with contextlib.suppress(BlockingIOError):
-        os.write(device, data)
+        device.write(data)

@@ -119,6 +119,27 @@ def test_two_worlds_at_once_do_not_meet(pki: Pki) -> None:
         assert "failure" in inside(second, "isp", fetch, plain.targets[0])
 
 
+def test_packets_go_by_packet_sockets_where_tun_is_forbidden(pki: Pki) -> None:
+    scenario = load_scenario("tls-drop")
+    with World(scenario, pki=pki, packet_sockets=True) as world:
+        assert inside(world, "isp", fetch, scenario.targets[0]) == {"failure": "timeout"}
+        page = inside(world, "isp", fetch, scenario.neutral.abroad[0])
+        assert (page["status"], len(page["text"])) == (200, 4000)
+
+
+def test_a_machine_without_user_namespaces_is_told_so_in_one_line(pki: Pki) -> None:
+    forbid = "echo 0 > /proc/sys/user/max_user_namespaces"  # of the world's own user namespace
+    for program in ("-m lab run plain -- true", str(ROOT / "lab" / "check.py")):
+        with World(load_scenario("plain"), pki=pki) as world:
+            script = f"{forbid} && exec {sys.executable} {program} 2>&1"
+            argv, out = ["sh", "-c", script], subprocess.PIPE
+            with world.popen("isp", argv, stdout=out, env=IN_CHECKOUT) as process:
+                said = process.communicate(timeout=_PROMPT_SECONDS)[0].decode()
+        assert process.returncode == 1
+        assert "user namespaces are not available (sysctl user.max_user_namespaces = 0)" in said
+        assert said.count("\n") == 1
+
+
 def test_a_world_dies_with_the_program_that_made_it() -> None:
     program = (
         "import time; from lab.network import World; from lab.scenario import load_scenario\n"

@@ -1,0 +1,122 @@
+"""The devices by which packets leave a namespace: TUN, or where that is forbidden a veth pair.
+
+Either way the path reads and writes whole IPv4 packets with the same two methods.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+from typing import Protocol
+
+from lab import netlink
+from lab.namespaces import NEW_NETWORK, Missing, enter, unshare
+
+_SET_TUN = 0x400454CA
+_TUN_WITHOUT_HEADER = 0x1001
+_LARGEST_PACKET = 65535
+_IPV4_FRAMES = 0x0800
+_OUTER = "outer0"
+
+
+class Device(Protocol):
+    """One end of the path: packets that leave a namespace are read, those for it written."""
+
+    def fileno(self) -> int: ...
+
+    def read(self) -> bytes:
+        """Return the next packet. Raises BlockingIOError when there is none."""
+
+    def write(self, packet: bytes) -> None:
+        """Hand a packet to the namespace's kernel. Raises BlockingIOError when it is full."""
+
+
+class Tun:
+    """A TUN device of the present network namespace. Raises Missing where it is forbidden."""
+
+    def __init__(self, name: str) -> None:
+        self._descriptor = _open_tun(name)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def read(self) -> bytes:
+        return os.read(self._descriptor, _LARGEST_PACKET)
+
+    def write(self, packet: bytes) -> None:
+        os.write(self._descriptor, packet)
+
+
+def _open_tun(name: str) -> int:
+    try:
+        device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise Missing("there is no /dev/net/tun (kernel module tun)") from error
+    except OSError as error:
+        raise Missing(f"/dev/net/tun cannot be opened ({error.strerror})") from error
+    try:
+        fcntl.ioctl(device, _SET_TUN, struct.pack("16sH22x", name.encode(), _TUN_WITHOUT_HEADER))
+    except OSError as error:
+        os.close(device)
+        raise Missing(f"no TUN device can be made ({error.strerror})") from error
+    return device
+
+
+class Veth:
+    """A veth pair: one end in the present network namespace, the other on a packet socket.
+
+    The other end lies in a namespace of its own. Raises Missing where such pairs are forbidden.
+    """
+
+    # Addresses may repeat: nobody else is on the wire.
+    _INNER_ADDRESS, _OUTER_ADDRESS = b"\x02\0\0\0\0\x01", b"\x02\0\0\0\0\x02"
+    _HEADER = _INNER_ADDRESS + _OUTER_ADDRESS + struct.pack("!H", _IPV4_FRAMES)
+
+    def __init__(self, name: str) -> None:
+        here = _network_namespace()
+        try:
+            unshare(NEW_NETWORK)
+            outside = _network_namespace()
+            enter(here)
+            netlink.add_veth((name, self._INNER_ADDRESS), (_OUTER, self._OUTER_ADDRESS), outside)
+            netlink.send_checksums(name)
+            enter(outside)
+            os.close(outside)
+            netlink.set_up(_OUTER)
+            self._socket = socket.socket(
+                socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_IPV4_FRAMES)
+            )
+            self._socket.bind((_OUTER, _IPV4_FRAMES))
+        except OSError as error:
+            raise Missing(f"no veth pair can be made ({error.strerror})") from error
+        finally:
+            enter(here)
+            os.close(here)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def read(self) -> bytes:
+        return self._socket.recv(_LARGEST_PACKET)[len(self._HEADER) :]
+
+    def write(self, packet: bytes) -> None:
+        self._socket.send(self._HEADER + packet)
+
+
+def _network_namespace() -> int:
+    return os.open("/proc/self/ns/net", os.O_RDONLY)
+
+
+def open_device(name: str, *, packet_sockets: bool) -> Device:
+    """Make a device in this network namespace: TUN unless it is forbidden or not wanted."""
+    if packet_sockets:
+        return Veth(name)
+    try:
+        return Tun(name)
+    except Missing as missing:
+        try:
+            return Veth(name)
+        except Missing as missing_too:
+            raise Missing(f"{missing}; {missing_too}") from missing_too
