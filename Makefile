@@ -2,6 +2,7 @@
 # make test       set up and run all tests
 # make demo       set up and play June 2017 in a simulated internet; writes ./demo-report
 # make demo-seeds the same with five seeds
+# make long       the tests that take too long for every run
 # make check      lint, types and tests
 # make clean      remove what these made, but never a database
 
@@ -12,7 +13,7 @@ PYTHON :=
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test demo demo-seeds lint check clean chromium
+.PHONY: run test long demo demo-seeds lint check clean chromium
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready
@@ -28,7 +29,10 @@ demo-seeds: $(VENV)/ready
 	done
 
 test: $(VENV)/ready-to-test chromium
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+
+long: $(VENV)/ready-to-test chromium
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
 lint: $(VENV)/ready-to-test
 	@$(BIN)/ruff check .
