@@ -24,19 +24,18 @@ import dns.rcode
 import dns.rdatatype
 import h11
 
+from lab.http_client import Headers, get
 from lab.http_server import Request, Respond, Response
 from lab.plan import Plan
 
 _RESOLVER = "8.8.8.8"
 _MOST_REDIRECTS = 10
 _MOST_ENDPOINTS = 8
-_LARGEST_PAGE = 1 << 20
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _FROM_PROBE, _FROM_HELPER, _BOGON, _VALID_TLS = 1, 2, 4, 8
 _PASSED_ON = ("user-agent", "accept", "accept-language")
 
 _Json: TypeAlias = dict[str, Any]
-_Headers: TypeAlias = list[tuple[str, str]]
 
 
 class _PageError(Exception):
@@ -75,7 +74,7 @@ class Helper:
 
         return respond
 
-    async def look(self, url: SplitResult, headers: _Headers, endpoints: list[str]) -> _Json:
+    async def look(self, url: SplitResult, headers: Headers, endpoints: list[str]) -> _Json:
         """Look at a URL and at a probe's endpoints ("address:port")."""
         addresses, failure = await self._resolve(url.hostname or "")
         wanted = _endpoints(url, addresses, endpoints)
@@ -161,7 +160,7 @@ class Helper:
 
     # --- the page -------------------------------------------------------------------------------
 
-    async def _exchange(self, url: SplitResult, headers: _Headers) -> _Json:
+    async def _exchange(self, url: SplitResult, headers: Headers) -> _Json:
         """Fetch a URL, following redirects, and describe what came."""
         try:
             status, received, body = await self._follow(url, headers)
@@ -171,7 +170,7 @@ class Helper:
         text = title[1].decode("utf-8", "replace").strip() if title else ""
         return _page(status, len(body), text, dict(received))
 
-    async def _follow(self, url: SplitResult, headers: _Headers) -> tuple[int, _Headers, bytes]:
+    async def _follow(self, url: SplitResult, headers: Headers) -> tuple[int, Headers, bytes]:
         for _ in range(_MOST_REDIRECTS + 1):
             status, received, body = await self._fetch(url, headers)
             location = dict(received).get("Location")
@@ -182,7 +181,7 @@ class Helper:
                 break
         raise _PageError("unknown_error")
 
-    async def _fetch(self, url: SplitResult, headers: _Headers) -> tuple[int, _Headers, bytes]:
+    async def _fetch(self, url: SplitResult, headers: Headers) -> tuple[int, Headers, bytes]:
         """Fetch one URL from the first of its addresses that accepts a connection."""
         host = url.hostname or ""
         secure = url.scheme == "https"
@@ -200,44 +199,12 @@ class Helper:
                 async with asyncio.timeout(self.timeout):
                     if secure:
                         await writer.start_tls(self.tls, server_hostname=host)
-                    return await _get(reader, writer, url, headers)
+                    return await get(reader, writer, url, headers)
             except (OSError, EOFError, h11.RemoteProtocolError) as error:
                 raise _PageError(_page_failure(error)) from error
             finally:
                 writer.transport.abort()
         raise _PageError(problem)
-
-
-async def _get(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, url: SplitResult, headers: _Headers
-) -> tuple[int, _Headers, bytes]:
-    """Send one GET over a connection and return status, headers and body."""
-    connection = h11.Connection(h11.CLIENT)
-    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    request = h11.Request(
-        method="GET",
-        target=target,
-        headers=[("Host", url.netloc), *headers, ("Connection", "close")],
-    )
-    sent = (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b"")
-    writer.write(sent)
-    status, received, body = 0, [], b""
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(65536))
-        elif isinstance(event, h11.Response):
-            status = event.status_code
-            received = [
-                (name.decode("latin-1").title(), value.decode("latin-1"))
-                for name, value in event.headers
-            ]
-        elif isinstance(event, h11.Data):
-            body += event.data
-        if isinstance(event, h11.EndOfMessage) or len(body) > _LARGEST_PAGE:
-            return status, received, body
-        if isinstance(event, h11.ConnectionClosed):
-            raise EOFError
 
 
 # --- words and small values ---------------------------------------------------------------------
