@@ -8,6 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from probes.targets import TargetError, normal_form
+from sitewatch.console import safe
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -29,3 +32,43 @@ def database_option(command: Command) -> Command:
         metavar="PATH-OR-URL",
         help="Database to use instead of the configured one.",
     )(command)
+
+
+def country_option(command: Command) -> Command:
+    """Add --country CC, given on as two capital letters."""
+    return click.option(
+        "--country",
+        metavar="CC",
+        callback=_country,
+        help="Only networks of this country (two letters).",
+    )(command)
+
+
+def target_option(command: Command) -> Command:
+    """Add --target URL, given on in normal form."""
+    return click.option(
+        "--target",
+        metavar="URL",
+        callback=_target,
+        help="Conclude about this target only.",
+    )(command)
+
+
+def normal_url(url: str, hint: str) -> str:
+    """Return a URL of the command line in normal form. Raises click.BadParameter."""
+    try:
+        return normal_form(url)
+    except TargetError as error:
+        raise click.BadParameter(f"{safe(url)}: {error}", param_hint=hint) from error
+
+
+def _country(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not (len(value) == 2 and value.isascii() and value.isalpha()):
+        raise click.BadParameter(f"{safe(value)}: not a country's two letters")
+    return value.upper()
+
+
+def _target(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else normal_url(value, "--target")

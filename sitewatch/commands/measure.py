@@ -15,11 +15,9 @@ from probes.prober import Prober
 from probes.targets import (
     CATEGORIES,
     Target,
-    TargetError,
     TargetsError,
     host_of,
     load_targets,
-    normal_form,
 )
 from sitewatch.consent import (
     FILE_NAME,
@@ -31,9 +29,9 @@ from sitewatch.consent import (
     consented,
     services_of,
 )
-from sitewatch.console import Failed, safe, say, told_in_one_line
+from sitewatch.console import Failed, say, told_in_one_line
 from sitewatch.installation import Installation
-from sitewatch.options import config_option, database_option
+from sitewatch.options import config_option, database_option, normal_url
 from sitewatch.output import JsonOutput, Output, TableOutput
 from sitewatch.probing import make_prober
 from sitewatch.rounds import measure_round
@@ -76,19 +74,12 @@ def command(
 def _targets(installation: Installation, urls: Sequence[str]) -> list[Target]:
     config = installation.config
     if urls:
-        return [_unlisted(url) for url in dict.fromkeys(map(_normal, urls))]
+        return [_unlisted(url) for url in dict.fromkeys(normal_url(url, "URL") for url in urls)]
     with told_in_one_line(TargetsError):
         targets = load_targets(config.targets_path(), skip=config.targets.skip_categories)
     if not targets:
         raise Failed(f"{config.targets_path()}: every target's category is skipped")
     return targets
-
-
-def _normal(url: str) -> str:
-    try:
-        return normal_form(url)
-    except TargetError as error:
-        raise click.BadParameter(f"{safe(url)}: {error}", param_hint="URL") from error
 
 
 def _unlisted(url: str) -> Target:

@@ -1,0 +1,65 @@
+"""sitewatch report: write the report of some days, with its evidence."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from reports.errors import ReportError
+from reports.report import write_report
+from sitewatch import __version__
+from sitewatch.console import safe, told_in_one_line
+from sitewatch.installation import Installation
+from sitewatch.options import config_option, country_option, database_option, target_option
+from storage.store import StoreError
+
+
+@click.command(
+    "report",
+    epilog="Example: sitewatch report --from 2017-06-12 --to 2017-07-10 --country KZ --output june",
+)
+@click.option("--from", "first", required=True, metavar="DATE", help="First day (UTC).")
+@click.option("--to", "last", required=True, metavar="DATE", help="Last day (UTC), included.")
+@country_option
+@target_option
+@click.option("--exact", is_flag=True, help="Exact times instead of times rounded to 10 minutes.")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder for report.html, report.md and episodes.json.",
+)
+@config_option
+@database_option
+def command(
+    first: str,
+    last: str,
+    country: str | None,
+    target: str | None,
+    exact: bool,
+    output: Path,
+    config_path: Path | None,
+    database: str | None,
+) -> None:
+    """Write what the database says about some days as a page, as Markdown and as JSON."""
+    installation = Installation.load(config_path, database)
+    with (
+        installation.open_store(create=False) as store,
+        told_in_one_line(ReportError, StoreError),
+    ):
+        summary = write_report(
+            store,
+            since=first,
+            until=last,
+            country=country,
+            urls=None if target is None else [target],
+            output=output,
+            generated=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            tool=f"sitewatch {__version__}",
+            exact=exact,
+        )
+    click.echo(safe(summary.headline))
+    click.echo(str(summary.files[0]))
