@@ -14,6 +14,7 @@ from lab.network import World
 from lab.pki import Pki
 from lab.scenario import Scenario, load_scenario
 from tests.lab_worlds import (
+    SHORT,
     ask_doh,
     ask_helper,
     connect,
@@ -92,9 +93,11 @@ def test_a_server_name_is_met_with_silence(enter: Callable[[str], World]) -> Non
     world = enter("tls-drop")
     address = address_of(world, NAME)
     assert inside(world, "isp", connect, address, 443) == "ok"
-    assert inside(world, "isp", shake, address, NAME) == "timeout"
-    assert inside(world, "isp", shake, address, "WWW.Watched.EXAMPLE") == "timeout"
-    assert inside(world, "isp", shake, address_of(world, NEUTRAL), NAME) == "timeout"
+    assert inside(world, "isp", shake, address, NAME, patience=SHORT) == "timeout"
+    assert inside(world, "isp", shake, address, "WWW.Watched.EXAMPLE", patience=SHORT) == "timeout"
+    assert (
+        inside(world, "isp", shake, address_of(world, NEUTRAL), NAME, patience=SHORT) == "timeout"
+    )
     assert "mismatch" in inside(world, "isp", shake, address, NEUTRAL)
     assert inside(world, "isp", shake, address_of(world, NEUTRAL), NEUTRAL) == "ok"
     answer = inside(
@@ -107,7 +110,7 @@ def test_a_server_name_is_met_with_silence(enter: Callable[[str], World]) -> Non
 def test_a_hello_in_many_segments_is_still_recognised(enter: Callable[[str], World]) -> None:
     world = enter("tls-drop")
     address = address_of(world, NAME)
-    assert inside(world, "isp", shake, address, NAME, 12) == "timeout"
+    assert inside(world, "isp", shake, address, NAME, 12, patience=SHORT) == "timeout"
     assert "mismatch" in inside(world, "isp", shake, address, NEUTRAL, 12)
 
 
@@ -115,7 +118,7 @@ def test_a_cut_connection_stays_cut_for_its_four_tuple(enter: Callable[[str], Wo
     world = enter("tls-drop")
     address = address_of(world, NEUTRAL)
     names = [NAME, NEUTRAL]
-    went = inside(world, "isp", shake_twice_from_one_port, address, names)
+    went = inside(world, "isp", shake_twice_from_one_port, address, names, patience=SHORT)
     assert went == ["timeout", "timeout"]
     assert inside(world, "isp", shake, address, NEUTRAL) == "ok"
     # The penalty is over in the scenario's time, which can be moved.
@@ -162,7 +165,7 @@ def test_only_the_operators_resolver_denies_the_name(enter: Callable[[str], Worl
 
 def test_a_site_that_is_down_is_down_for_helpers_too(enter: Callable[[str], World]) -> None:
     world = enter("site-down")
-    assert inside(world, "isp", connect, address_of(world, NAME), 443) == "timeout"
+    assert inside(world, "isp", connect, address_of(world, NAME), 443, patience=SHORT) == "timeout"
     answer = inside(
         world, "isp", ask_helper, world.scenario.helpers[1].url, question(world, URL, NAME)
     )
@@ -201,14 +204,17 @@ def test_every_resolver_gives_another_address_of_a_cdn(enter: Callable[[str], Wo
 def test_a_line_that_is_cut_reaches_nothing(enter: Callable[[str], World]) -> None:
     world = enter("offline")
     (network,) = world.plan.networks.values()
-    assert inside(world, "isp", lookup, NEUTRAL, network.resolver) == []
-    assert inside(world, "isp", connect, address_of(world, "www.post.example"), 443) == "timeout"
+    assert inside(world, "isp", lookup, NEUTRAL, network.resolver, patience=SHORT) == []
+    assert (
+        inside(world, "isp", connect, address_of(world, "www.post.example"), 443, patience=SHORT)
+        == "timeout"
+    )
 
 
 def test_a_dead_helper_keeps_silent(enter: Callable[[str], World]) -> None:
     world = enter("helper-dead")
     address = address_of(world, "helper-one.example")
-    assert inside(world, "isp", connect, address, 443) == "timeout"
+    assert inside(world, "isp", connect, address, 443, patience=SHORT) == "timeout"
 
 
 def test_the_history_of_june_2017_can_be_played(enter: Callable[[str], World]) -> None:
@@ -220,8 +226,8 @@ def test_the_history_of_june_2017_can_be_played(enter: Callable[[str], World]) -
     assert page["status"] == 200
     assert 0 <= (parsedate_to_datetime(page["date"]) - before).total_seconds() < 20
     world.set_time(during.timestamp())
-    assert inside(world, "altyn", fetch, url) == {"failure": "timeout"}
-    assert inside(world, "saryarka", fetch, url) == {"failure": "timeout"}
+    assert inside(world, "altyn", fetch, url, patience=SHORT) == {"failure": "timeout"}
+    assert inside(world, "saryarka", fetch, url, patience=SHORT) == {"failure": "timeout"}
     assert inside(world, "ulytau", fetch, url)["status"] == 200
     world.set_time(datetime(2017, 7, 5, 6, 41, tzinfo=UTC).timestamp())
     assert inside(world, "altyn", fetch, url)["status"] == 200
@@ -230,7 +236,9 @@ def test_the_history_of_june_2017_can_be_played(enter: Callable[[str], World]) -
 def test_the_innocent_sites_of_june_2017_behave_as_written(enter: Callable[[str], World]) -> None:
     world = enter("kazakhstan-2017")
     world.set_time(datetime(2017, 6, 24, 12, tzinfo=UTC).timestamp())
-    assert inside(world, "altyn", fetch, "https://steppe-herald.example/") == {"failure": "timeout"}
+    assert inside(world, "altyn", fetch, "https://steppe-herald.example/", patience=SHORT) == {
+        "failure": "timeout"
+    }
     assert inside(world, "altyn", fetch, "https://continental-tv.example/")["status"] == 403
     village = inside(world, "altyn", fetch, "http://village-notes.example/")
     assert (village["status"], village["url"]) == (200, "http://village-notes.example/")
@@ -285,8 +293,13 @@ def test_a_new_scenario_needs_no_new_code(enter: Callable[..., World], tmp_path:
     page = inside(world, "isp", fetch, "http://page.example/")
     assert (page["status"], page["text"]) == (200, "<title>Blocked by order</title>")
     assert inside(world, "isp", fetch, "http://reset.example/") == {"failure": "reset"}
-    assert inside(world, "isp", fetch, "http://drop.example/") == {"failure": "timeout"}
-    assert inside(world, "isp", connect, address_of(world, "hidden.example"), 443) == "timeout"
+    assert inside(world, "isp", fetch, "http://drop.example/", patience=SHORT) == {
+        "failure": "timeout"
+    }
+    assert (
+        inside(world, "isp", connect, address_of(world, "hidden.example"), 443, patience=SHORT)
+        == "timeout"
+    )
     assert inside(world, "isp", connect, address_of(world, "refusing.example"), 443) == "refused"
     visitor = world.plan.networks["isp"].client
     assert visitor in inside(world, "isp", fetch, "https://mirror.example/")["text"]

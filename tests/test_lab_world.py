@@ -16,13 +16,13 @@ import pytest
 from lab.network import World
 from lab.pki import Pki
 from lab.scenario import load_scenario
-from tests.lab_worlds import fetch, inside
+from tests.lab_worlds import SHORT, fetch, inside
 
 pytestmark = pytest.mark.lab
 
 ROOT = Path(__file__).parent.parent
 IN_CHECKOUT = os.environ | {"PYTHONPATH": str(ROOT)}
-_PROMPT_SECONDS = 5.0
+_PROMPT_SECONDS = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +116,15 @@ def test_two_worlds_at_once_do_not_meet(pki: Pki) -> None:
     plain, offline = load_scenario("plain"), load_scenario("offline")
     with World(plain, pki=pki) as first, World(offline, pki=pki) as second:
         assert inside(first, "isp", fetch, plain.targets[0])["status"] == 200
-        assert "failure" in inside(second, "isp", fetch, plain.targets[0])
+        went = inside(second, "isp", fetch, plain.targets[0], patience=SHORT)
+        assert "failure" in went
 
 
 def test_packets_go_by_packet_sockets_where_tun_is_forbidden(pki: Pki) -> None:
     scenario = load_scenario("tls-drop")
     with World(scenario, pki=pki, packet_sockets=True) as world:
-        assert inside(world, "isp", fetch, scenario.targets[0]) == {"failure": "timeout"}
+        went = inside(world, "isp", fetch, scenario.targets[0], patience=SHORT)
+        assert went == {"failure": "timeout"}
         page = inside(world, "isp", fetch, scenario.neutral.abroad[0])
         assert (page["status"], len(page["text"])) == (200, 4000)
 
