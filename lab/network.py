@@ -115,7 +115,7 @@ class World:
                 [sys.executable, "-m", "lab.keeper", str(theirs.fileno()), str(folder / "order")],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env=os.environ | {"PYTHONPATH": str(_HERE.parent)},
+                env=os.environ | {"PYTHONPATH": os.pathsep.join([str(_HERE.parent), *sys.path])},
                 start_new_session=True,  # Ctrl-C is for the program inside, not for its world
             )
         answer, namespaces = _receive(self._control, 2 + 2 * len(self.clients))
