@@ -176,6 +176,27 @@ def test_a_site_that_is_down_is_down_for_helpers_too(enter: Callable[[str], Worl
     assert answer["http_request"]["failure"] == "generic_timeout_error"
 
 
+def test_a_helper_says_what_it_met_in_the_words_of_its_protocol(
+    enter: Callable[[str], World],
+) -> None:
+    world = enter("plain")
+    helper, endpoint = world.scenario.helpers[0].url, f"{address_of(world, NEUTRAL)}:443"
+    unknown = {"http_request": "https://nobody.example/", "tcp_connect": [endpoint, "10.0.0.1:443"]}
+    answer = inside(world, "isp", ask_helper, helper, unknown)
+    assert answer["dns"] == {"failure": "dns_name_error", "addrs": []}
+    assert answer["tcp_connect"] == {endpoint: {"status": True, "failure": None}}
+    assert answer["tls_handshake"][endpoint]["failure"] == "ssl_invalid_hostname"
+    assert answer["http_request"]["failure"] == "dns_lookup_error"
+    flags = {address: info["flags"] for address, info in answer["ip_info"].items()}
+    assert flags == {address_of(world, NEUTRAL): 1, "10.0.0.1": 1 | 4}
+    redirected = {"http_request": f"http://{NAME}/"}
+    answer = inside(world, "isp", ask_helper, helper, redirected)
+    assert answer["http_request"]["status_code"] == 200
+    assert sorted(answer["tcp_connect"]) == sorted(
+        f"{address_of(world, NAME)}:{port}" for port in (80, 443)
+    )
+
+
 def test_a_geo_block_refuses_inside_valid_tls_and_serves_helpers(
     enter: Callable[[str], World],
 ) -> None:
