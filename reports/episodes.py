@@ -12,17 +12,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from math import ceil, floor
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from reports.lines import RoundMark
 from reports.readings import Network, Reading
+from reports.rounding import earlier, later
 from reports.spans import Span, blocked_spans, suspected_spans
 from storage.records import Certainty, canonical, digest, utc_text
 
-PUBLIC_STEP = 600  # public times are rounded outward to ten minutes
 GAP_SECONDS = 6 * 3600  # shorter silences are never called a gap
 EpisodeStatus: TypeAlias = Literal["ongoing", "ended", "possible"]
 _RANK: dict[Certainty | None, int] = {None: 0, "suspected": 1, "likely": 2, "confirmed": 3}
@@ -60,6 +59,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     strays: int  # open readings in between that did not end it
     reasons: tuple[str, ...]
     readings: tuple[str, ...]  # ids of the failing ones, by time
+    bounds: tuple[str, ...]  # ids of the open ones that bound it
 
     def holds(self, seconds: float) -> bool:
         """Tell whether the target was certainly blocked at that time, gaps aside."""
@@ -87,24 +87,16 @@ def find_episodes(readings: Iterable[Reading], rounds: Iterable[RoundMark] = ())
 
 
 def public(episode: Episode) -> Episode:
-    """Return the episode with its times rounded outward to ten minutes."""
+    """Return the episode with its times rounded outward."""
     return msgspec.structs.replace(
         episode,
-        onset_earliest=_down(episode.onset_earliest),
-        onset_latest=_up(episode.onset_latest),
-        end_earliest=_down(episode.end_earliest),
-        end_latest=_up(episode.end_latest),
-        last_failing=_up(episode.last_failing),
-        gaps=tuple((_down(start), _up(end)) for start, end in episode.gaps),
+        onset_earliest=earlier(episode.onset_earliest),
+        onset_latest=later(episode.onset_latest),
+        end_earliest=earlier(episode.end_earliest),
+        end_latest=later(episode.end_latest),
+        last_failing=later(episode.last_failing),
+        gaps=tuple((earlier(start), later(end)) for start, end in episode.gaps),
     )
-
-
-def _down(seconds: float | None) -> float | None:
-    return None if seconds is None else floor(seconds / PUBLIC_STEP) * PUBLIC_STEP
-
-
-def _up(seconds: float | None) -> float | None:
-    return None if seconds is None else ceil(seconds / PUBLIC_STEP) * PUBLIC_STEP
 
 
 def _of_series(readings: Sequence[Reading], rounds: Sequence[RoundMark]) -> list[Episode]:
@@ -156,6 +148,7 @@ class _Pool:
         self._open = [r.seconds for r in readings if r.is_open and r.vantage in members]
         self.onset_earliest, self.onset_latest, early = self._onset()
         self.end_earliest, self.end_latest, late = self._end()
+        self.bounds = {self.onset_earliest, self.end_latest}
         inside = [r for r in readings if self.first <= r.seconds <= self.last]
         self.inside = inside
         aside = any(reading.is_open and reading.vantage not in members for reading in inside)
@@ -225,13 +218,14 @@ def _episode(pool: _Pool, rounds: Sequence[RoundMark], *, possible: bool) -> Epi
         strays=strays,
         reasons=_reasons(strongest, pool, strays, len(gaps)),
         readings=tuple(reading.id for reading in pool.failing),
+        bounds=tuple(r.id for r in pool.all if r.is_open and r.seconds in pool.bounds),
     )
 
 
 def _id(first: Reading, onset_latest: float) -> str:
     """The same for exact and for rounded times: it names the onset by its public time."""
     country, asn, vantage = first.network_key
-    onset = utc_text(ceil(onset_latest / PUBLIC_STEP) * PUBLIC_STEP)
+    onset = utc_text(later(onset_latest))
     parts = {"url": first.url, "country": country, "asn": asn, "vantage": vantage, "onset": onset}
     return digest(canonical(parts))
 

@@ -9,6 +9,7 @@ from itertools import groupby
 import msgspec
 
 from reports.readings import Network
+from reports.rounding import earlier, later
 from storage.reading import Stored
 from storage.records import LineState, Round, corrected_seconds
 
@@ -81,6 +82,17 @@ def line_spans(marks: Iterable[RoundMark]) -> list[LineSpan]:
         by_vantage[mark.vantage].append(mark)
     spans = [span for own in by_vantage.values() for span in _spans_of(own)]
     return sorted(spans, key=lambda span: (span.begin_latest, span.vantage))
+
+
+def public(span: LineSpan) -> LineSpan:
+    """Return the span with its times rounded outward."""
+    return msgspec.structs.replace(
+        span,
+        begin_earliest=earlier(span.begin_earliest),
+        begin_latest=later(span.begin_latest),
+        end_earliest=earlier(span.end_earliest),
+        end_latest=later(span.end_latest),
+    )
 
 
 def _spans_of(marks: Sequence[RoundMark]) -> list[LineSpan]:

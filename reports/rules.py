@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from reports import conditions
+from reports import conditions, page_conditions
 from reports.conditions import Finding
 from reports.evidence import Evidence
 from storage.records import Certainty, Status, Verdict
@@ -74,7 +74,7 @@ RULES: tuple[Rule, ...] = (
         needs="A refusal (403, 429, 451 or a challenge) inside TLS that is valid for the name.",
         reason="The server of {name} itself refused this visitor with status {status}, inside "
         "TLS that is valid for its name.",
-        condition=conditions.refused_by_site,
+        condition=page_conditions.refused_by_site,
     ),
     Rule(
         id="site.error",
@@ -83,7 +83,7 @@ RULES: tuple[Rule, ...] = (
         needs="A server error (5xx) inside TLS that is valid for the name.",
         reason="The server of {name} itself answered with error {status}, inside TLS that is "
         "valid for its name.",
-        condition=conditions.broken_by_site,
+        condition=page_conditions.broken_by_site,
     ),
     Rule(
         id="site.reached",
@@ -93,21 +93,21 @@ RULES: tuple[Rule, ...] = (
         "system's resolver.",
         reason="The page of {name} came with status {status} inside TLS that is valid for its "
         "name.",
-        condition=conditions.reached_verified,
+        condition=page_conditions.reached_verified,
     ),
     Rule(
         id="http.refused-everywhere",
         status="restricted",
         needs="A refusal over plain HTTP that a helper met as well.",
         reason="{name} refused with status {status}, and did so to a helper as well.",
-        condition=conditions.same_refusal_plain,
+        condition=page_conditions.same_refusal_plain,
     ),
     Rule(
         id="http.error-everywhere",
         status="down",
         needs="A server error over plain HTTP that a helper met as well.",
         reason="{name} answered with error {status}, and did so to a helper as well.",
-        condition=conditions.same_error_plain,
+        condition=page_conditions.same_error_plain,
     ),
     Rule(
         id="http.agrees",
@@ -115,7 +115,7 @@ RULES: tuple[Rule, ...] = (
         weight=-0.98,  # as an answer that agrees with the control
         needs="A page over plain HTTP that agrees with a helper's in status and title or length.",
         reason="The page of {name} came with status {status} and agrees with a helper's.",
-        condition=conditions.reached_plain,
+        condition=page_conditions.reached_plain,
     ),
     Rule(
         id="http.unremarkable",
@@ -124,7 +124,7 @@ RULES: tuple[Rule, ...] = (
         needs="A page over plain HTTP; no helper answered and nothing looks wrong.",
         reason="The page of {name} came with status {status}; no helper could be compared and "
         "nothing in it points to interference.",
-        condition=conditions.unremarkable_plain,
+        condition=page_conditions.unremarkable_plain,
     ),
     Rule(
         id="tls.name-blocked",
@@ -262,7 +262,7 @@ RULES: tuple[Rule, ...] = (
         weight=0.58,
         needs="A page that no TLS ties to the site and that differs from every helper's.",
         reason="The page of {name} differs from what every helper got ({path}).",
-        condition=conditions.altered_plain,
+        condition=page_conditions.altered_plain,
         fallback=True,
     ),
     Rule(

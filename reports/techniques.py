@@ -90,6 +90,33 @@ IN_WORDS: dict[str, str] = {
 }
 
 
+# What the stored strings mean, for readers of an evidence sheet.
+FAILURES_IN_WORDS: dict[str, str] = {
+    Failure.TIMEOUT: "no answer in time",
+    Failure.TIMED_OUT: "no answer in time",
+    Failure.CONNECTION_RESET: "reset",
+    Failure.CONNECTION_ABORTED: "aborted",
+    Failure.CONNECTION_REFUSED: "refused",
+    Failure.EOF: "closed too early",
+    Failure.HOST_UNREACHABLE: "reported unreachable",
+    Failure.NETWORK_UNREACHABLE: "reported unreachable",
+    Failure.DNS_NXDOMAIN: "no such name",
+    Failure.DNS_NO_ANSWER: "no address",
+    Failure.DNS_REFUSED: "refused to answer",
+    Failure.DNS_SERVFAIL: "the resolver failed",
+    Failure.TLS_INVALID_HOSTNAME: "certificate of another name",
+    Failure.TLS_UNKNOWN_AUTHORITY: "certificate by an unknown authority",
+    Failure.TLS_INVALID_CERTIFICATE: "invalid certificate",
+    Failure.TLS_NOT_TLS: "the answer is no TLS",
+}
+
+
+def failure_in_words(failure: str) -> str:
+    """Return a stored failure with its meaning, "no answer in time (generic_timeout_error)"."""
+    words = FAILURES_IN_WORDS.get(failure)
+    return failure if words is None else f"{words} ({failure})"
+
+
 def in_words(technique: str) -> str:
     """Return a clause for a "layer.technique" path; the path itself where no words are known."""
     return IN_WORDS.get(technique, technique)

@@ -1,0 +1,111 @@
+"""Analysis: everything that can be concluded about one span of time, read once from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from reports import episodes as of_sites
+from reports import lines as of_lines
+from reports.cases import Case, gather
+from reports.episodes import Episode, find_episodes
+from reports.errors import ReportError
+from reports.incidents import Incident, Outage, incidents_of, named, outages_of
+from reports.lines import LineSpan, RoundMark, line_spans, round_marks
+from reports.readings import Reading, readings_of
+from reports.verdicts import judge_all
+from storage.records import Verdict, utc_text
+from storage.store import Store
+
+# Neighbouring days are read too, so that witnesses and the follow-ups of the edges are at hand
+# and clocks that are wrong by hours are still put into their right day.
+_MARGIN = timedelta(days=1)
+
+
+class Analysis(msgspec.Struct, frozen=True, kw_only=True):
+    """Readings, episodes, incidents and line spans from `since` to `until` (seconds, exclusive).
+
+    `readings` and `cases` are always exact: what is shown of them is rounded where it is shown.
+    """
+
+    since_day: str
+    until_day: str
+    since: float
+    until: float
+    country: str | None
+    urls: frozenset[str] | None
+    simulated: bool
+    exact: bool
+    readings: tuple[Reading, ...]
+    rounds: tuple[RoundMark, ...]
+    episodes: tuple[Episode, ...]
+    incidents: tuple[Incident, ...]
+    outages: tuple[Outage, ...]
+    line_spans: tuple[LineSpan, ...]
+    cases: Mapping[str, Case]
+    verdicts: Mapping[str, Verdict]
+
+
+def analyse(
+    store: Store,
+    *,
+    since: str,
+    until: str,
+    country: str | None = None,
+    urls: Collection[str] | None = None,
+    exact: bool = False,
+) -> Analysis:
+    """Judge and analyse what `store` holds from day `since` to day `until` (UTC, both inclusive).
+
+    `urls` limits what is concluded about; all targets stay in sight as contrast. Unless `exact`,
+    times are rounded outward to ten minutes. Raises ReportError for impossible days.
+    """
+    first, last = _day(since), _day(until)
+    if last < first:
+        raise ReportError(f"the last day {until} lies before the first day {since}")
+    end = last + timedelta(days=1)
+    span = {"since": _text(first - _MARGIN), "until": _text(end + _MARGIN), "country": country}
+    cases = gather(store.measurements(**span))
+    verdicts = judge_all(store, cases)
+    start, stop = first.timestamp(), end.timestamp()
+    readings = [r for r in readings_of(cases, verdicts) if start <= r.seconds < stop]
+    marks = [m for m in round_marks(store.rounds(**span)) if start <= m.seconds < stop]
+    wanted = readings if urls is None else [r for r in readings if r.url in urls]
+    episodes = find_episodes(wanted, marks)
+    if not exact:
+        episodes = [of_sites.public(episode) for episode in episodes]
+    incidents = incidents_of(episodes, readings)
+    spans = line_spans(mark for mark in marks if mark.vantage_kind == "field")
+    if not exact:
+        spans = [of_lines.public(span) for span in spans]
+    return Analysis(
+        since_day=since,
+        until_day=until,
+        since=start,
+        until=stop,
+        country=country,
+        urls=None if urls is None else frozenset(urls),
+        simulated=bool(store.simulated()),
+        exact=exact,
+        readings=tuple(readings),
+        rounds=tuple(marks),
+        episodes=tuple(named(episodes, incidents)),
+        incidents=tuple(incidents),
+        outages=tuple(outages_of(spans)),
+        line_spans=tuple(spans),
+        cases={case.id: case for case in cases},
+        verdicts=verdicts,
+    )
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise ReportError(f"{text!a} is no day; write it like 2017-06-19") from error
+
+
+def _text(when: datetime) -> str:
+    return utc_text(when.timestamp())

@@ -1,0 +1,137 @@
+"""Conditions about a page that came: whether it is the site's own, and what the site said."""
+
+from __future__ import annotations
+
+from reports.attempts import host_of
+from reports.conditions import Finding
+from reports.evidence import Evidence
+from reports.outside import View
+from reports.techniques import is_special
+from reports.text import plain
+from storage.records import Exchange
+
+REFUSALS = frozenset({403, 429, 451})
+
+
+def _page(e: Evidence, verified: bool) -> Exchange | None:
+    outcome = e.outcome
+    if outcome is None or outcome.page is None or outcome.verified is not verified:
+        return None
+    return outcome.page
+
+
+def _challenged(page: Exchange) -> bool:
+    return any(k.lower() == "cf-mitigated" and v == "challenge" for k, v in page.headers)
+
+
+def _refused(page: Exchange) -> bool:
+    return page.status in REFUSALS or _challenged(page)
+
+
+def refused_by_site(e: Evidence) -> Finding | None:
+    page = _page(e, verified=True)
+    if page is None or not _refused(page) or _led_astray(e):
+        return None
+    return Finding(words={"name": plain(e.name), "status": str(page.status)})
+
+
+def broken_by_site(e: Evidence) -> Finding | None:
+    page = _page(e, verified=True)
+    if page is None or _refused(page) or (page.status or 0) < 500 or _led_astray(e):
+        return None
+    return Finding(words={"name": plain(e.name), "status": str(page.status)})
+
+
+def reached_verified(e: Evidence) -> Finding | None:
+    page = _page(e, verified=True)
+    if page is None or _refused(page) or (page.status or 0) >= 500 or _led_astray(e):
+        return None
+    return Finding(words={"name": plain(e.name), "status": str(page.status)})
+
+
+def reached_plain(e: Evidence) -> Finding | None:
+    """A page over plain HTTP (or after an unauthenticated redirect to a stranger) that a helper
+    got as well."""
+    page = _unproven_page(e)
+    if page is None or _special_page(page) or not any(_agrees(page, v) for v in e.abroad):
+        return None
+    if _refused(page) or (page.status or 0) >= 500:
+        return None
+    return Finding(words={"name": plain(e.name), "status": str(page.status)})
+
+
+def same_refusal_plain(e: Evidence) -> Finding | None:
+    page = _unproven_page(e)
+    if page is None or _special_page(page) or not _refused(page):
+        return None
+    if not any(_agrees(page, view) for view in e.abroad):
+        return None
+    return Finding(words={"name": plain(e.name), "status": str(page.status)})
+
+
+def same_error_plain(e: Evidence) -> Finding | None:
+    page = _unproven_page(e)
+    if page is None or _special_page(page) or (page.status or 0) < 500:
+        return None
+    if not any(view.status == page.status for view in e.abroad):
+        return None
+    return Finding(words={"name": plain(e.name), "status": str(page.status)})
+
+
+def unremarkable_plain(e: Evidence) -> Finding | None:
+    """A page over plain HTTP where no helper could be asked and nothing looks wrong."""
+    page = _unproven_page(e)
+    if page is None or _special_page(page) or _refused(page) or (page.status or 0) >= 500:
+        return None
+    if e.abroad or _led_astray(e) or e.racing or e.false_answers:
+        return None
+    return Finding(words={"name": plain(e.name), "status": str(page.status)})
+
+
+def altered_plain(e: Evidence) -> Finding | None:
+    page = _unproven_page(e)
+    pages = [view for view in e.abroad if view.status is not None and view.status < 400]
+    if page is None or not pages or any(_agrees(page, view) for view in e.abroad):
+        return None
+    technique = "redirect" if _led_astray(e) else "altered"
+    words = {"name": plain(e.name), "path": f"http.{technique}"}
+    return Finding(layer="http", technique=technique, words=words)
+
+
+def _unproven_page(e: Evidence) -> Exchange | None:
+    """A page that no TLS ties to the site: plain HTTP, or TLS of a host that a plain-HTTP
+    redirect named."""
+    page = _page(e, verified=False)
+    if page is None and _led_astray(e):
+        page = _page(e, verified=True)
+    return page
+
+
+def _special_page(page: Exchange) -> bool:
+    return is_special(page.address)
+
+
+def _led_astray(e: Evidence) -> bool:
+    """Did an answer without TLS send the visitor to another site?"""
+    outcome = e.outcome
+    start = e.measurement.url
+    if outcome is None or outcome.hop == 0 or not start.startswith("http:"):
+        return False
+    return not _same_site(host_of(start), outcome.name)
+
+
+def _same_site(first: str, second: str) -> bool:
+    """Tell whether two hosts share their registrable name, as far as one can without a list."""
+    one, other = first.split("."), second.split(".")
+    # Under second levels such as co.uk or com.kz the registrable name has three labels.
+    labels = 3 if len(one) > 2 and len(one[-2]) <= 3 else 2
+    return first == second or (len(one) >= labels and one[-labels:] == other[-labels:])
+
+
+def _agrees(page: Exchange, view: View) -> bool:
+    if view.status != page.status:
+        return False
+    if page.title and view.title:
+        return " ".join(page.title.split()) == " ".join(view.title.split())
+    lengths = sorted((page.body_bytes or 0, view.body_length or 0))
+    return lengths[1] == 0 or lengths[0] / lengths[1] > 0.7  # the field's usual proportion
