@@ -1,0 +1,108 @@
+"""Tables: episodes.json, the report's data for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from reports.content import Content
+from reports.episodes import Episode
+from reports.incidents import Outage
+from reports.lines import LineSpan
+from reports.text import plain
+
+FORMAT = "sitewatch-episodes/1"
+
+
+def episodes_json(content: Content) -> str:
+    """Return episodes.json of a report."""
+    analysis = content.analysis
+    return document(
+        analysis.episodes,
+        analysis.outages,
+        generated=content.generated,
+        simulated=content.simulated,
+    )
+
+
+def document(
+    episodes: Iterable[Episode],
+    outages: Iterable[Outage] = (),
+    *,
+    generated: str,
+    simulated: bool | None,
+) -> str:
+    """Return a document of format sitewatch-episodes/1 as indented JSON text."""
+    value = {
+        "format": FORMAT,
+        "generated": generated,
+        "simulated": simulated,
+        "outages": [_outage(outage) for outage in outages],
+        "episodes": [_episode(episode) for episode in episodes],
+    }
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
+
+
+def _episode(episode: Episode) -> dict[str, Any]:
+    return {
+        "id": episode.id,
+        "incident": episode.incident,
+        "url": plain(episode.url, 2000),
+        "country": episode.country,
+        "asn": episode.asn,
+        "network": _text(episode.network),
+        "status": episode.status,
+        "onset_earliest": _time(episode.onset_earliest),
+        "onset_latest": _time(episode.onset_latest),
+        "end_earliest": _time(episode.end_earliest),
+        "end_latest": _time(episode.end_latest),
+        # The credible interval needs a model of noise, which this version does not have.
+        "onset_p05": None,
+        "onset_p95": None,
+        "end_p05": None,
+        "end_p95": None,
+        "last_blocked": _time(episode.last_failing),
+        "measurements": episode.measurements,
+        "blocked": episode.failing if episode.status != "possible" else 0,
+        "coverage": episode.coverage,
+        "gaps": [[_time(start), _time(end)] for start, end in episode.gaps],
+        "vantages": episode.vantages,
+        "techniques": episode.techniques,
+        "certainty": episode.certainty,
+        "reasons": [plain(reason, 500) for reason in episode.reasons],
+    }
+
+
+def _outage(outage: Outage) -> dict[str, Any]:
+    return {
+        "id": outage.id,
+        "country": outage.country,
+        "networks": [_line(span) for span in outage.spans],
+    }
+
+
+def _line(span: LineSpan) -> dict[str, Any]:
+    return {
+        "asn": span.asn,
+        "network": _text(span.network),
+        "states": list(span.states),
+        "begin_earliest": _time(span.begin_earliest),
+        "begin_latest": _time(span.begin_latest),
+        "end_earliest": _time(span.end_earliest),
+        "end_latest": _time(span.end_latest),
+        "rounds": span.rounds,
+    }
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else plain(text)
+
+
+def _time(seconds: float | None) -> str | None:
+    """Seconds in UTC; microseconds only where there are any."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
