@@ -1,7 +1,7 @@
 # make run        set up, ask for consent, measure targets.csv once, write ./report
 # make test       set up and run all tests
 # make demo       set up and play June 2017 in a simulated internet; writes ./demo-report
-# make demo-seeds the same with five seeds
+# make demo-seeds the same with five seeds, held against the script
 # make long       the tests that take too long for every run
 # make check      lint, types and tests
 # make clean      remove what these made, but never a database
@@ -23,10 +23,8 @@ run: $(VENV)/ready
 demo: $(VENV)/ready
 	@$(BIN)/sitewatch demo --output demo-report
 
-demo-seeds: $(VENV)/ready
-	@for seed in 1 2 3 4 5; do \
-	  $(BIN)/sitewatch demo --seed $$seed --output demo-report/seed-$$seed || exit; \
-	done
+demo-seeds: $(VENV)/ready-to-test
+	@$(BIN)/python -m pytest tests/test_demo.py -m long
 
 test: $(VENV)/ready-to-test chromium
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lab.scenario import load_scenario
+from tests.demo_truth import check_demo
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("lab", "probes", "reports", "sitewatch", "storage")
@@ -106,29 +103,4 @@ def test_the_installed_demo_finds_the_scripted_blocking_and_nothing_else(
 ) -> None:
     days = ["--from", "2017-06-18", "--to", "2017-06-21"]
     run(installed / "sitewatch", "demo", *days, "--output", "out", cwd=tmp_path, seconds=400)
-    found = json.loads((tmp_path / "out/episodes.json").read_text("utf-8"))
-    assert found["simulated"] is True
-    scenario = load_scenario("kazakhstan-2017")
-    (censor,) = scenario.censors
-    cut = {network.asn for network in scenario.networks if network.name in censor.networks}
-    assert {(episode["url"], episode["asn"]) for episode in found["episodes"]} == {
-        ("https://foreignpolicy.com/", asn) for asn in cut
-    }
-    assert len(found["episodes"]) == 2
-    assert censor.since is not None
-    for episode in found["episodes"]:
-        assert_scripted(episode, censor.since)
-    for name in ("report.html", "report.md", "sitewatch.db"):
-        assert (tmp_path / "out" / name).stat().st_size > 0
-
-
-def assert_scripted(episode: dict[str, Any], onset: datetime) -> None:
-    """Check an episode that began at `onset` and had not ended when the demo did."""
-    assert (episode["status"], episode["certainty"]) == ("ongoing", "confirmed")
-    assert list(episode["techniques"]) == ["tls.timeout"]
-    earliest = datetime.fromisoformat(episode["onset_earliest"])
-    latest = datetime.fromisoformat(episode["onset_latest"])
-    assert earliest <= onset <= latest
-    # Rounds start every two hours on that day; the second hour is ample for a round itself.
-    assert latest - earliest <= timedelta(hours=3)
-    assert episode["end_earliest"] is episode["end_latest"] is None
+    check_demo(tmp_path / "out", ended=False)
