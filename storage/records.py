@@ -201,6 +201,8 @@ class Vantage(_Value, frozen=True, kw_only=True):
     asn: int | None = None
     network: str | None = None
     networks_table: str | None = None  # date of the offline table that named the network
+    # "ooni": no installation, but what this one imported of that project's data on the network.
+    source: str | None = None
 
 
 class Line(_Value, frozen=True, kw_only=True):
@@ -225,6 +227,7 @@ class Round(_Value, frozen=True, kw_only=True):
     steps: list[Step] = []  # those of the neutral hosts
     targets: int
     complete: bool = True
+    source_id: str | None = None  # what it is called where it was imported from
 
 
 class Measurement(_Value, frozen=True, kw_only=True):
@@ -243,6 +246,7 @@ class Measurement(_Value, frozen=True, kw_only=True):
     line: Line
     steps: list[Step] = []
     helpers: list[HelperAnswer] = []
+    source_id: str | None = None  # what it is called where it was imported from
 
 
 Record: TypeAlias = Round | Measurement
