@@ -32,6 +32,7 @@ class _Own(msgspec.Struct, frozen=True, kw_only=True):
     country: str | None
     asn: int | None
     network: str | None
+    source: str | None = None
     secret: str
     certifications: list[Certification] = []
 
@@ -61,6 +62,7 @@ class KeysFile:
             country=wanted.country,
             asn=wanted.asn,
             network=wanted.network,
+            source=wanted.source,
             secret=secret.private_bytes_raw().hex(),
         )
         self._write(_File(vantages=[*self._content.vantages, own]))
@@ -116,7 +118,9 @@ class KeysFile:
 
 def _same_network(own: _Own, wanted: Vantage) -> bool:
     """Networks are told apart by number; only where there is none does the name count."""
-    same = (own.kind, own.country, own.asn) == (wanted.kind, wanted.country, wanted.asn)
+    if (own.kind, own.source) != (wanted.kind, wanted.source):
+        return False
+    same = (own.country, own.asn) == (wanted.country, wanted.asn)
     return same and (wanted.asn is not None or own.network == wanted.network)
 
 
@@ -126,7 +130,8 @@ def _renewed(own: _Own, time: str) -> _Own:
         unsigned = Certification(vantage=own.id, key=public_hex(first), previous=None, since=time)
         certification = sign_certification(unsigned, first)
         return msgspec.structs.replace(own, certifications=[certification])
-    if not _due(own.certifications[-1].since, time):
+    # What is imported comes in any order of its times, and they say nothing about today's key.
+    if own.source is not None or not _due(own.certifications[-1].since, time):
         return own
     before, after = _private(own.secret), Ed25519PrivateKey.generate()
     unsigned = Certification(

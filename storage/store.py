@@ -94,10 +94,12 @@ class Store:
         asn: int | None,
         network: str | None,
         networks_table: str | None = None,
+        source: str | None = None,
     ) -> Vantage:
         """Return this installation's pseudonym for that network, made on first use.
 
-        The same kind, country and ASN (without an ASN: network name) get the same pseudonym.
+        The same kind, source, country and ASN (without an ASN: network name) get the same
+        pseudonym. `source` names the project whose data are imported, None for own measuring.
         """
         wanted = Vantage(
             id="",
@@ -106,6 +108,7 @@ class Store:
             asn=asn,
             network=network,
             networks_table=networks_table,
+            source=source,
         )
         return self._writer.submit(lambda _connection: self._keys.own(wanted)).result()
 
