@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -21,6 +22,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from storage.errors import RefusedError
 from storage.records import Record, canonical, digest
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Missing(str):
+    """A line about something that is not there, as against something that is wrong."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,16 +62,19 @@ def vantage_id(first_key: str) -> str:
     return hashlib.sha256(bytes.fromhex(first_key)).hexdigest()[:32]
 
 
+def signed(statement: S, key: Ed25519PrivateKey) -> S:
+    """Return a statement that has the field `signature` with it filled."""
+    return msgspec.structs.replace(statement, signature=key.sign(_signed_part(statement)).hex())
+
+
 def sign_envelope(envelope: Envelope, key: Ed25519PrivateKey) -> Envelope:
     """Return the envelope with its signature."""
-    signature = key.sign(_signed_part(envelope)).hex()
-    return msgspec.structs.replace(envelope, signature=signature)
+    return signed(envelope, key)
 
 
 def sign_certification(certification: Certification, signer: Ed25519PrivateKey) -> Certification:
     """Return the certification with the signature of the key before it."""
-    signature = signer.sign(_signed_part(certification)).hex()
-    return msgspec.structs.replace(certification, signature=signature)
+    return signed(certification, signer)
 
 
 def envelope_hash(envelope: Envelope) -> str:
@@ -72,11 +82,12 @@ def envelope_hash(envelope: Envelope) -> str:
     return digest(canonical(envelope))
 
 
-def signed_by(signed: Envelope | Certification, key: str) -> bool:
-    """Return whether `signed` bears a good signature of the public key (hex)."""
+def signed_by(statement: msgspec.Struct, key: str) -> bool:
+    """Return whether a statement's `signature` is a good one of the public key (hex)."""
+    signature: str = msgspec.structs.asdict(statement)["signature"]
     try:
         public = Ed25519PublicKey.from_public_bytes(_bytes_of(key))
-        public.verify(_bytes_of(signed.signature), _signed_part(signed))
+        public.verify(_bytes_of(signature), _signed_part(statement))
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -133,7 +144,9 @@ def broken_links(chains: Iterable[Envelope]) -> Iterator[str]:
             before, here = here, set()
         else:
             before, here = {envelope.previous or ""}, set()
-            yield f"vantage {vantage}: nothing between places {place} and {envelope.sequence}"
+            yield Missing(
+                f"vantage {vantage}: nothing between places {place} and {envelope.sequence}"
+            )
         if envelope.previous is not None and envelope.previous not in before:
             yield f"vantage {vantage}: place {envelope.sequence} does not follow the one before"
         place = envelope.sequence
@@ -156,7 +169,7 @@ def _bytes_of(text: str) -> bytes:
     return data
 
 
-def _signed_part(signed: Envelope | Certification) -> bytes:
-    fields = msgspec.structs.asdict(signed)
+def _signed_part(statement: msgspec.Struct) -> bytes:
+    fields = msgspec.structs.asdict(statement)
     del fields["signature"]
     return canonical(fields)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from storage.chain import (
     Certification,
     Envelope,
+    Missing,
     broken_links,
     certified_keys,
     envelope_hash,
@@ -25,6 +26,7 @@ from storage.insertion import kind_of
 from storage.intake import Sound, accept
 from storage.reading import envelope_columns
 from storage.records import digest
+from storage.retention import stubs_without_leave
 from storage.rows import Row, index_columns, step_rows
 from storage.schema import APPEND_ONLY, DERIVED, blobs, certifications, envelopes, records, steps
 
@@ -36,6 +38,8 @@ _PAGE = 256
 def check(connection: Connection) -> list[str]:
     """Return one line for each thing that is wrong with the database, [] if it is intact.
 
+    Lines about what is not there, records or places in a chain, are of the type `Missing`.
+    Records that retention made stubs are not wrong; their envelopes are checked with the chain.
     Records cut off at the end of a chain leave no trace inside the database.
     """
     keys, damaged = _keys(connection)
@@ -121,6 +125,8 @@ def _check_records(connection: Connection, certified: Mapping[str, set[str]]) ->
             except RefusedError as error:
                 yield f"record {error}"
         last = rows[-1].number
+    for id in stubs_without_leave(connection):
+        yield f"record {id}: its content is gone, and not by retention"
 
 
 def _sound(row: Any) -> Sound:
@@ -148,7 +154,7 @@ def _require_consistent(
 def _check_envelopes(connection: Connection) -> Iterator[str]:
     query = select(envelopes.c.id).where(envelopes.c.id.not_in(select(records.c.id)))
     for id in connection.execute(query).scalars():
-        yield f"record {id}: missing, its envelope is there"
+        yield Missing(f"record {id}: missing, its envelope is there")
     columns = [*envelope_columns(), envelopes.c.hash]
     for row in connection.execute(select(*columns)):
         if envelope_hash(_shaped(row, Envelope)) != row.hash:

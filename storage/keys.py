@@ -9,12 +9,16 @@ pseudonym; records under the old one stay valid.
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from storage.chain import Certification, public_hex, sign_certification, vantage_id
 from storage.errors import StoreError
@@ -40,6 +44,24 @@ class _Own(msgspec.Struct, frozen=True, kw_only=True):
 class _File(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal["sitewatch-keys/1"] = "sitewatch-keys/1"
     vantages: list[_Own] = []
+    exports: str | None = None  # secret from which the keys that sign public exports are derived
+
+
+class ExportKeys:
+    """The keys that sign what is exported."""
+
+    def __init__(self, present: Mapping[str, Ed25519PrivateKey], secret: bytes) -> None:
+        self.present = present  # the key that signs new records, by own vantage
+        self._secret = secret
+
+    def public(self, vantage: str) -> Ed25519PrivateKey:
+        """Return the lasting key for public exports of a vantage; "" is the installation's own.
+
+        It is never certified: a certification says to the microsecond when a record was made.
+        Keys of two vantages do not show that one installation holds both.
+        """
+        derived = HKDF(SHA256(), 32, salt=None, info=b"sitewatch-export/1 " + vantage.encode())
+        return Ed25519PrivateKey.from_private_bytes(derived.derive(self._secret))
 
 
 class KeysFile:
@@ -65,7 +87,8 @@ class KeysFile:
             source=wanted.source,
             secret=secret.private_bytes_raw().hex(),
         )
-        self._write(_File(vantages=[*self._content.vantages, own]))
+        content = self._content
+        self._write(msgspec.structs.replace(content, vantages=[*content.vantages, own]))
         return msgspec.structs.replace(wanted, id=own.id)
 
     def signing(self, vantage: str, time: str) -> tuple[Ed25519PrivateKey, list[Certification]]:
@@ -77,8 +100,20 @@ class KeysFile:
         renewed = _renewed(own, time)
         if renewed is not own:
             others = [other for other in self._content.vantages if other.id != vantage]
-            self._write(_File(vantages=[*others, renewed]))
+            content = msgspec.structs.replace(self._content, vantages=[*others, renewed])
+            self._write(content)
         return _private(renewed.secret), renewed.certifications
+
+    def for_export(self) -> ExportKeys:
+        """Return what signs exports; makes its secret on first use."""
+        content = self._read()
+        if content.exports is None:
+            content = msgspec.structs.replace(content, exports=secrets.token_hex(32))
+            self._write(content)
+        return ExportKeys(
+            {own.id: _private(own.secret) for own in content.vantages},
+            bytes.fromhex(content.exports or ""),
+        )
 
     def _find(self, vantage: str) -> _Own:
         for own in self._read().vantages:
