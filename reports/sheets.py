@@ -123,8 +123,12 @@ def _row(step: Step) -> Row:
         ok = step.failure is None
     elif isinstance(step, Handshake):
         what, where, result, ok = _handshake(step)
-    else:
+    elif isinstance(step, Exchange):
         what, where, result, ok = _exchange(step)
+    else:
+        what, where = type(step).__name__.lower(), _endpoint(step.address, step.port)
+        result = failure_in_words(step.failure) if step.failure else "done"
+        ok = step.failure is None
     return Row(
         what=f"{load}{what}{hop}",
         where=plain(where),

@@ -13,18 +13,25 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from storage.steps import Arm as Arm
+from storage.steps import Certificate as Certificate
+from storage.steps import Connect as Connect
+from storage.steps import Exchange as Exchange
+from storage.steps import Handshake as Handshake
+from storage.steps import Lookup as Lookup
+from storage.steps import Purpose as Purpose
+from storage.steps import Quic as Quic
+from storage.steps import Reply as Reply
+from storage.steps import Step as Step
+from storage.steps import Value as Value
+from storage.steps import Walk as Walk
+from storage.steps import WalkAnswer as WalkAnswer
+from storage.steps import WalkHop as WalkHop
+from storage.steps import WalkMethod as WalkMethod
+
 MEASUREMENT_FORMAT = "sitewatch-measurement/1"
 ROUND_FORMAT = "sitewatch-round/1"
 
-Purpose: TypeAlias = Literal["main", "repeat", "contrast", "ttl-walk"]
-Arm: TypeAlias = Literal[
-    "name@site",
-    "neutral@site",
-    "none@site",
-    "name@neutral",
-    "foreign@neutral",
-    "neutral@neutral",
-]
 LineState: TypeAlias = Literal["up", "captive", "down", "foreign-cut", "whitelisted"]
 Status: TypeAlias = Literal[
     "accessible", "blocked", "down", "restricted", "inconclusive", "offline"
@@ -33,141 +40,17 @@ Layer: TypeAlias = Literal["dns", "tcp", "tls", "http", "quic"]
 Certainty: TypeAlias = Literal["suspected", "likely", "confirmed"]
 
 
-class _Value(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all record parts: immutable, keyword-only, unknown fields ignored on reading."""
-
-
-# --- steps -----------------------------------------------------------------------------------
-
-
-class Reply(_Value, frozen=True, kw_only=True):
-    """One datagram that arrived in answer to a DNS query; a race leaves several."""
-
-    after_us: int  # since the query was sent
-    ip_ttl: int | None = None  # of the packet that carried it, where the kernel tells
-    rcode: int | None = None  # None: it did not parse
-    answers: list[str] = []
-    raw: str | None = None  # blob id of the datagram
-
-
-class Lookup(_Value, frozen=True, kw_only=True, tag="lookup", tag_field="kind"):
-    """One name asked of one resolver.
-
-    `resolver` is "system" (as the system answers its programs; `replies` then show what its
-    configured server sent to the same question), "udp", or the URL of a DoH server.
-    `address` is the server asked, None for the system's, whose address is the volunteer's own.
-    """
-
-    purpose: Purpose = "main"
-    hop: int = 0
-    attempt: int = 0
-    arm: Arm | None = None
-    name: str
-    type: str  # "A", "AAAA"
-    resolver: str
-    address: str | None = None
-    answers: list[str] = []  # addresses, in the order given
-    rcode: int | None = None
-    replies: list[Reply] = []
-    failure: str | None = None
-    start: str
-    duration_us: int
-
-
-class Connect(_Value, frozen=True, kw_only=True, tag="connect", tag_field="kind"):
-    """One TCP connection attempt to one address."""
-
-    purpose: Purpose = "main"
-    hop: int = 0
-    attempt: int = 0
-    connection: int  # ties connect, handshake and exchange of one measurement
-    arm: Arm | None = None
-    address: str
-    port: int
-    failure: str | None = None
-    icmp: str | None = None
-    start: str
-    duration_us: int
-
-
-class Certificate(_Value, frozen=True, kw_only=True):
-    """One certificate as the server sent it; its DER is a blob under the same hash."""
-
-    sha256: str  # hex
-    spki_sha256: str | None = None
-    subject: str | None = None  # RFC 4514 text; None where it does not parse
-    issuer: str | None = None
-    names: list[str] = []  # DNS names and IP addresses of the subjectAltName
-    not_before: str | None = None
-    not_after: str | None = None
-
-
-class Handshake(_Value, frozen=True, kw_only=True, tag="handshake", tag_field="kind"):
-    """One TLS handshake. `valid` is the offline judgement of the chain for `server_name`.
-
-    A handshake that completed with an invalid chain has `valid` False, a failure of the ssl_
-    family and still its whole chain.
-    """
-
-    purpose: Purpose = "main"
-    hop: int = 0
-    attempt: int = 0
-    connection: int
-    arm: Arm | None = None
-    address: str
-    port: int
-    server_name: str | None  # the SNI sent; None: none was sent
-    version: str | None = None
-    alpn: str | None = None
-    chain: list[Certificate] = []
-    valid: bool | None = None  # None: no chain was received
-    invalid_because: str | None = None
-    hello_bytes: int | None = None  # size of the first flight sent
-    acknowledged: bool | None = None  # did the peer's TCP acknowledge the first flight
-    bytes_received: int | None = None  # from the peer during the handshake
-    alert: int | None = None  # number of the TLS alert received
-    failure: str | None = None
-    start: str
-    duration_us: int
-
-
-class Exchange(_Value, frozen=True, kw_only=True, tag="exchange", tag_field="kind"):
-    """One HTTP request and what came back. Headers are Latin-1 text in the order received."""
-
-    purpose: Purpose = "main"
-    hop: int = 0
-    attempt: int = 0
-    connection: int
-    arm: Arm | None = None
-    url: str
-    address: str
-    status: int | None = None
-    headers: list[tuple[str, str]] = []
-    title: str | None = None  # first <title>, at most 512 characters
-    body: str | None = None  # blob id; only kept for plain HTTP, unverified TLS, anything odd
-    body_sha256: str | None = None  # hex, of the decoded bytes received
-    body_bytes: int | None = None  # decoded bytes received
-    declared_bytes: int | None = None  # Content-Length as sent
-    truncated: bool | None = None  # True: our cap was reached
-    failure: str | None = None
-    start: str
-    duration_us: int
-
-
-Step: TypeAlias = Lookup | Connect | Handshake | Exchange
-
-
 # --- what stands around the steps --------------------------------------------------------------
 
 
-class HelperEndpoint(_Value, frozen=True, kw_only=True):
+class HelperEndpoint(Value, frozen=True, kw_only=True):
     """What a helper met at one `address:port`."""
 
     status: bool
     failure: str | None = None
 
 
-class HelperExchange(_Value, frozen=True, kw_only=True):
+class HelperExchange(Value, frozen=True, kw_only=True):
     """What a helper got for the URL; everything None where it did not say."""
 
     status: int | None = None
@@ -177,7 +60,7 @@ class HelperExchange(_Value, frozen=True, kw_only=True):
     failure: str | None = None
 
 
-class HelperAnswer(_Value, frozen=True, kw_only=True):
+class HelperAnswer(Value, frozen=True, kw_only=True):
     """One helper's view of the URL. `answered` False: `failure` says why, the rest is empty."""
 
     helper: str  # its URL
@@ -192,7 +75,7 @@ class HelperAnswer(_Value, frozen=True, kw_only=True):
     duration_us: int
 
 
-class Vantage(_Value, frozen=True, kw_only=True):
+class Vantage(Value, frozen=True, kw_only=True):
     """A pseudonym for one installation on one network."""
 
     id: str
@@ -205,7 +88,7 @@ class Vantage(_Value, frozen=True, kw_only=True):
     source: str | None = None
 
 
-class Line(_Value, frozen=True, kw_only=True):
+class Line(Value, frozen=True, kw_only=True):
     """The state of the vantage's own line and clock."""
 
     state: LineState
@@ -213,9 +96,25 @@ class Line(_Value, frozen=True, kw_only=True):
     ipv4: bool | None = None  # did a neutral host of that family pass in the same minutes
     ipv6: bool | None = None
     resolver_asn: int | None = None
+    diverted: bool | None = None  # do questions to other resolvers end at the line's own
+    nat64: bool | None = None  # are IPv4 hosts reached through IPv6 addresses
+    intercepted: bool | None = None  # one unknown authority vouches for several neutral hosts
+    tunnelled: bool | None = None  # a VPN or a hosting network is suspected
+    portal_status: int | None = None  # what plain HTTP was answered with where nothing passed
 
 
-class Round(_Value, frozen=True, kw_only=True):
+class Instrument(Value, frozen=True, kw_only=True):
+    """What this installation can see, apart from the network."""
+
+    roots_age_days: int | None = None  # of the root store that chains are judged by
+    networks_table: str | None = None  # date of the table of networks by number
+    openssl: str | None = None
+    python: str | None = None
+    system: str | None = None
+    features: list[str] = []  # of the kernel: "tcp-info", "icmp-errors", "rto-max", "ip-ttl"
+
+
+class Round(Value, frozen=True, kw_only=True):
     """One pass over the targets, recorded when its line is known and before any target."""
 
     format: Literal["sitewatch-round/1"] = "sitewatch-round/1"
@@ -227,10 +126,11 @@ class Round(_Value, frozen=True, kw_only=True):
     steps: list[Step] = []  # those of the neutral hosts
     targets: int
     complete: bool = True
+    instrument: Instrument | None = None
     source_id: str | None = None  # what it is called where it was imported from
 
 
-class Measurement(_Value, frozen=True, kw_only=True):
+class Measurement(Value, frozen=True, kw_only=True):
     """One target in one round, or a follow-up of such a measurement."""
 
     format: Literal["sitewatch-measurement/1"] = "sitewatch-measurement/1"
@@ -252,7 +152,7 @@ class Measurement(_Value, frozen=True, kw_only=True):
 Record: TypeAlias = Round | Measurement
 
 
-class Verdict(_Value, frozen=True, kw_only=True):
+class Verdict(Value, frozen=True, kw_only=True):
     """The conclusion for one measurement. Never part of what is hashed or signed."""
 
     rules_version: str

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from storage.intake import Sound
-from storage.records import Connect, Exchange, Handshake, Lookup, Measurement, Record, Step
+from storage.records import (
+    Connect,
+    Exchange,
+    Handshake,
+    Lookup,
+    Measurement,
+    Quic,
+    Record,
+    Step,
+    Walk,
+)
 
 Row: TypeAlias = dict[str, Any]
 
@@ -21,6 +31,9 @@ def index_columns(sound: Sound) -> Row:
         "vantage": record.vantage.id,
         "country": record.vantage.country,
         "asn": record.vantage.asn,
+        "vantage_kind": record.vantage.kind,
+        "network": record.vantage.network,
+        "clock_offset_us": record.line.clock_offset_us,
         "url": measured.url if measured else None,
         "round": measured.round if measured else None,
         "follows": measured.follows if measured else None,
@@ -76,3 +89,7 @@ def _own_columns(step: Step) -> Row:
             }
         case Exchange():
             return {"connection": step.connection, "url": step.url, "status": step.status}
+        case Quic():
+            return {"port": step.port, "name": step.server_name}
+        case Walk():
+            return {"port": step.port, "name": step.name}
