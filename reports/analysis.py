@@ -13,6 +13,7 @@ from reports.cases import Case, gather
 from reports.episodes import Episode, find_episodes
 from reports.errors import ReportError
 from reports.incidents import Incident, Outage, incidents_of, named, outages_of
+from reports.kept import kept_readings
 from reports.lines import LineSpan, RoundMark, line_spans, round_marks
 from reports.readings import Reading, readings_of
 from reports.verdicts import judge_all
@@ -70,7 +71,10 @@ def analyse(
     cases = gather(store.measurements(**span))
     verdicts = judge_all(store, cases)
     start, stop = first.timestamp(), end.timestamp()
-    readings = [r for r in readings_of(cases, verdicts) if start <= r.seconds < stop]
+    # Of what retention has thinned only the verdict is left.
+    thinned = kept_readings(store.judged(**span, thinned_only=True))
+    every = [*readings_of(cases, verdicts), *thinned]
+    readings = [r for r in every if start <= r.seconds < stop]
     marks = [m for m in round_marks(store.rounds(**span)) if start <= m.seconds < stop]
     wanted = readings if urls is None else [r for r in readings if r.url in urls]
     episodes = find_episodes(wanted, marks)

@@ -18,11 +18,14 @@ _PAGE = 256
 def put_verdicts(connection: Connection, rows: Sequence[tuple[str, str, Verdict]]) -> None:
     """Keep (measurement id, inputs hash, verdict) in place of earlier ones.
 
-    Verdicts of records that are not there are passed over: they could never be asked for.
+    Verdicts of records that are not there are passed over, as they could never be asked for, and
+    so are those of records whose verdict is fixed.
     """
     for start in range(0, len(rows), IN_LIST):
         chunk = {id: (inputs, verdict) for id, inputs, verdict in rows[start : start + IN_LIST]}
+        fixed = select(verdicts.c.record).where(verdicts.c.fixed)
         query = select(records.c.id, records.c.number).where(records.c.id.in_(chunk))
+        query = query.where(records.c.number.not_in(fixed))
         numbers = {id: number for id, number in connection.execute(query)}
         if not numbers:
             continue

@@ -101,14 +101,18 @@ def envelope_columns() -> list[ColumnElement[Any]]:
 def verdicts_of(
     connection: Connection, inputs: Mapping[str, str], rules_version: str
 ) -> dict[str, Verdict]:
-    """Return the kept verdicts by measurement id, where rules and inputs are still the same."""
-    query = select(records.c.id, verdicts.c.inputs, verdicts.c.verdict).join_from(verdicts, records)
-    query = query.where(verdicts.c.rules_version == rules_version)
+    """Return the kept verdicts by measurement id, where rules and inputs are still the same.
+
+    A fixed one stays whatever the rules and the inputs: some of those it had are no longer there.
+    """
+    columns = (records.c.id, verdicts.c.inputs, verdicts.c.fixed, verdicts.c.verdict)
+    query = select(*columns).join_from(verdicts, records)
+    query = query.where((verdicts.c.rules_version == rules_version) | verdicts.c.fixed)
     ids, found = list(inputs), {}
     for start in range(0, len(ids), IN_LIST):
         chunk: Select[Any] = query.where(records.c.id.in_(ids[start : start + IN_LIST]))
-        for id, kept_inputs, verdict in connection.execute(chunk):
-            if inputs[id] == kept_inputs:
+        for id, kept_inputs, fixed, verdict in connection.execute(chunk):
+            if fixed or inputs[id] == kept_inputs:
                 # One that cannot be read is as good as none: it is only a cache.
                 with suppress(msgspec.MsgspecError):
                     found[id] = msgspec.json.decode(verdict, type=Verdict)

@@ -21,14 +21,17 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
+    false,
 )
 
 # Newest migration. A database at another revision is migrated, or refused if it is unknown.
-REVISION = "0001"
+REVISION = "0002"
 
-# Tables in which a trigger forbids UPDATE and DELETE.
-APPEND_ONLY = ("blobs", "certifications", "database_kind", "envelopes", "records")
-# Tables that follow from the records: only a rebuild may change them.
+# Tables in which a trigger forbids UPDATE and DELETE, but for what retention may drop: the bytes
+# of a record whose verdict may be thinned, and blobs that no record uses any more.
+APPEND_ONLY = ("announcements", "blobs", "certifications", "database_kind", "envelopes", "records")
+# Tables that follow from the records: only a rebuild and retention may change them.
 DERIVED = ("blob_uses", "steps")
 
 metadata = MetaData(
@@ -62,6 +65,9 @@ records = Table(
     Column("vantage", String(32), nullable=False, comment="Pseudonym of installation + network."),
     Column("country", String(2), comment="ISO 3166 code; null: unknown."),
     Column("asn", BigInteger, comment="Number of the network; null: unknown."),
+    Column("vantage_kind", String(16), comment="field or reference."),
+    Column("network", Text, comment="Name of the network; null: unknown."),
+    Column("clock_offset_us", BigInteger, comment="To be added to `time`; null counts as 0."),
     Column("url", Text, comment="The target; null for rounds."),
     Column("round", String(71), comment="Id of the round; null for rounds."),
     Column("follows", String(71), comment="Id of the measurement that this one follows up."),
@@ -69,6 +75,7 @@ records = Table(
     Column("complete", Boolean, nullable=False, comment="False: stopped before its end."),
     Column("codec", String(32), nullable=False, comment="How `canonical` is compressed."),
     Column("canonical", LargeBinary, comment="The bytes that were hashed; null: dropped, a stub."),
+    Column("thinned", String(27), comment="When retention dropped `canonical`, UTC; null: kept."),
     Index(None, "kind", "time", "id"),
     Index(None, "follows"),
     Index(None, "url", "time"),
@@ -158,5 +165,56 @@ verdicts = Table(
     Column("technique", String(32), comment="What it was."),
     Column("certainty", String(16), comment="suspected, likely or confirmed."),
     Column("verdict", Text, nullable=False, comment="The whole verdict as JSON."),
-    comment="Cache of conclusions: may be dropped at any time, never signed.",
+    Column(
+        "fixed",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="True: it, or what it was judged with, was thinned; it stays as it is.",
+    ),
+    comment="Cache of conclusions, never signed: may be dropped at any time unless fixed.",
+)
+
+announcements = Table(
+    "announcements",
+    metadata,
+    Column("number", _Number, primary_key=True, comment="Local number, in order of noticing."),
+    Column("subject", String(71), nullable=False, comment="Id of the episode when first noticed."),
+    Column("turn", Integer, nullable=False, comment="Which change of that subject, from 1."),
+    Column("kind", String(16), nullable=False, comment="opened, confirmed, ended, reopened, …"),
+    Column("noticed", String(27), nullable=False, comment="When, UTC, by the machine's clock."),
+    Column("episode", Text, nullable=False, comment="The episode as it was then, as JSON."),
+    UniqueConstraint("subject", "turn"),
+    comment="Changes of episodes in the order in which they were noticed, corrections among them.",
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("number", _Number, primary_key=True, comment="Local number."),
+    Column("id", String(71), nullable=False, unique=True, comment="Hash; the same in each try."),
+    Column("channel", String(16), nullable=False, comment="command, webhook or atom."),
+    Column("body", Text, nullable=False, comment="What is delivered, as JSON."),
+    Column("made", String(27), nullable=False, comment="When it was put together, UTC."),
+    Column("tries", Integer, nullable=False, comment="Deliveries tried so far."),
+    Column("due", String(27), nullable=False, comment="When the next try is due, UTC."),
+    Column("delivered", String(27), comment="When it was taken, UTC; null: not yet."),
+    Column("failure", Text, comment="Why the last try failed; null: it did not."),
+    Index(None, "delivered", "due"),
+    comment="Messages about announcements, each delivered until it is taken.",
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column(
+        "announcement",
+        _Number,
+        ForeignKey(announcements.c.number),
+        primary_key=True,
+        comment="What is to be told.",
+    ),
+    Column("channel", String(16), primary_key=True, comment="By which channel."),
+    Column("message", _Number, ForeignKey(messages.c.number), comment="In it; null: held back."),
+    comment="Which announcement is told by which channel, in which message.",
 )

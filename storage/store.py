@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from sqlalchemy import ColumnElement, Connection
 
-from storage import checking, derived, importing, insertion, reading, signing
+from storage import checking, derived, importing, insertion, judged, reading, retention, signing
 from storage.chain import Envelope
 from storage.database import (
     database_url,
@@ -21,6 +23,7 @@ from storage.database import (
 )
 from storage.errors import StoreError, named
 from storage.importing import Imported
+from storage.judged import Judged
 from storage.keys import KeysFile
 from storage.migrate import upgrade
 from storage.reading import Selection, Stored
@@ -135,6 +138,42 @@ class Store:
         """Derive the rows of steps and blob uses again; return for how many records."""
         return self._writer.submit(derived.rebuild_steps).result()
 
+    def drop_blobs(self, *, after: int, before: str, cited: Collection[str]) -> retention.Page:
+        """Drop blobs of measurements started before `before`, one page of them after `after`.
+
+        Only of measurements judged accessible, down or restricted and not in `cited` (ids).
+        """
+        work = partial(retention.drop_blobs, after=after, before=before, cited=cited)
+        return self.write(work)
+
+    def drop_records(
+        self,
+        *,
+        after: int,
+        before: str,
+        cited: Collection[str],
+        statuses: Collection[str],
+        now: float,
+    ) -> retention.Page:
+        """Leave of such measurements of these statuses and their follow-ups only the stubs."""
+        return self.write(
+            lambda connection: retention.drop_records(
+                connection, after=after, before=before, cited=cited, statuses=statuses, now=now
+            )
+        )
+
+    def vacuum(self) -> bool:
+        """Give free space back to the disk; False where that needs more room than there is."""
+        file = file_of(self._writing.url)
+        if file is None:
+            return False
+        with named(self.name):
+            return retention.vacuum(self._writing, shutil.disk_usage(file.parent).free)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` of this package in a write transaction; return its result once committed."""
+        return self._writer.submit(work).result()
+
     def import_database(self, path: Path) -> Imported:
         """Merge another Sitewatch database, which stays unchanged, into this one.
 
@@ -148,7 +187,7 @@ class Store:
 
     def simulated(self) -> bool | None:
         """Return whether the records are simulated; None while there are none."""
-        return self._read(insertion.kind_of)
+        return self.read(insertion.kind_of)
 
     def rounds(
         self, *, since: str | None = None, until: str | None = None, country: str | None = None
@@ -188,28 +227,64 @@ class Store:
 
     def canonical_bytes(self, id: str) -> bytes | None:
         """Return the bytes of a record as they were hashed; None if it is not there."""
-        return self._read(lambda connection: reading.canonical_of(connection, id))
+        return self.read(lambda connection: reading.canonical_of(connection, id))
 
     def envelopes(self, id: str) -> list[Envelope]:
         """Return what signs a record: one envelope, unless an installation was copied."""
-        return self._read(lambda connection: reading.envelopes_of(connection, id))
+        return self.read(lambda connection: reading.envelopes_of(connection, id))
 
     def blob(self, id: str) -> bytes | None:
         """Return the content of a blob; None if it is not kept."""
-        return self._read(lambda connection: reading.blob_of(connection, id))
+        return self.read(lambda connection: reading.blob_of(connection, id))
 
     def verdicts(self, inputs: Mapping[str, str], rules_version: str) -> dict[str, Verdict]:
         """Return kept verdicts by measurement id, where the hash of all inputs is the same."""
-        return self._read(lambda c: reading.verdicts_of(c, inputs, rules_version))
+        return self.read(lambda c: reading.verdicts_of(c, inputs, rules_version))
+
+    def judged(
+        self,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        country: str | None = None,
+        urls: Collection[str] | None = None,
+        thinned_only: bool = False,
+    ) -> Iterator[Judged]:
+        """Yield the kept verdicts of measurements, also of thinned ones, by (time, id).
+
+        Nothing is judged anew, and no record is read. Follow-ups have no verdict of their own.
+        """
+        with named(self.name):
+            yield from judged.judged(
+                self._reading,
+                since=since,
+                until=until,
+                country=country,
+                urls=urls,
+                thinned_only=thinned_only,
+            )
+
+    def urls(self) -> list[str]:
+        """Return every URL that was ever measured."""
+        return self.read(judged.watched_urls)
+
+    def size(self) -> retention.Size:
+        """Return how large the database is, and how much of that is in use."""
+        return self.read(retention.size_of)
+
+    def thinned(self) -> retention.Thinned:
+        """Return how many records retention has made stubs, and how many are whole."""
+        return self.read(retention.count_thinned)
 
     def check(self) -> list[str]:
         """Return one line for each thing that is wrong; an empty list means intact."""
-        return self._read(checking.check)
+        return self.read(checking.check)
 
     def _measurements_where(self, condition: ColumnElement[bool]) -> list[Stored[Measurement]]:
-        found = self._read(lambda connection: reading.records_where(connection, condition))
+        found = self.read(lambda connection: reading.records_where(connection, condition))
         return [Stored(id, record) for id, record in found if isinstance(record, Measurement)]
 
-    def _read(self, read: Callable[[Connection], T]) -> T:
+    def read(self, read: Callable[[Connection], T]) -> T:
+        """Run `read` of this package in a transaction that changes nothing; return its result."""
         with named(self.name), self._reading.connect() as connection:
             return read(connection)

@@ -1,0 +1,156 @@
+"""Keep the database within its bounds: what may go, what is cited and stays, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+
+import msgspec
+
+from probes.clock import Clock
+from reports.cases import WITNESS_SECONDS
+from reports.episodes import find_episodes
+from reports.kept import kept_readings
+from reports.readings import Reading
+from sitewatch.config import Config
+from sitewatch.config_checks import bytes_of
+from sitewatch.rejudging import rejudge
+from storage.records import utc_text
+from storage.retention import THINNABLE, Page
+from storage.store import Store
+
+# Younger records are never touched: what they mean may not have settled yet.
+SETTLED = timedelta(days=7)
+# Thinning for size goes on until so much of the limit is in use, so that it is seldom needed.
+_GOAL = 0.9
+
+
+class Retained(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done: blobs dropped, records made stubs, bytes of the file before and after.
+
+    `over` is by how many bytes the file is still larger than the limit; 0 if it is not.
+    """
+
+    blobs: int
+    records: int
+    bytes_before: int
+    bytes_after: int
+    over: int
+
+
+def retain(store: Store, config: Config, clock: Clock) -> Retained:
+    """Thin old records as the configuration says, then make the file small enough.
+
+    Blocks for as long as it takes, so it belongs into the quiet time and off the event loop; each
+    step is a short transaction between which rounds can write.
+    """
+    limit = bytes_of(config.storage.max_size)
+    before = store.size()
+    now = clock.wall()
+    days = config.storage.accessible_days
+    blobs = records = 0
+    if days or before.used > limit:
+        for _ in rejudge(store, everything=False):
+            pass  # whatever loses its content must have its verdict first
+        cited = cited_ids(store)
+        if days:
+            records += _thin_by_age(store, cited, now, days)
+        if store.size().used > limit:
+            more_blobs, more_records = _thin_by_size(store, cited, now, int(limit * _GOAL))
+            blobs, records = more_blobs, records + more_records
+    size = store.size()
+    if size.file > limit or size.file - size.used > size.file // 4:
+        store.vacuum()
+    after = store.size().file
+    return Retained(
+        blobs=blobs,
+        records=records,
+        bytes_before=before.file,
+        bytes_after=after,
+        over=max(0, after - limit),
+    )
+
+
+def cited_ids(store: Store) -> set[str]:
+    """Return the measurements that must stay whole whatever their verdict.
+
+    Those are: what an episode is made of and bounded by; whatever was seen of a site within the
+    time of witnesses around a measurement that alleges or suspects interference; and the last
+    open measurement of each site and vantage, which will bound an episode that opens later.
+    """
+    cited: set[str] = set()
+    for url in store.urls():
+        readings = kept_readings(store.judged(urls=[url]))
+        for episode in find_episodes(readings):
+            cited.update(episode.readings)
+            cited.update(episode.bounds)
+        cited |= _near_allegations(readings)
+        cited |= _last_open(readings)
+    return cited
+
+
+def _near_allegations(readings: Sequence[Reading]) -> set[str]:
+    times = sorted(r.seconds for r in readings if r.status not in THINNABLE)
+    near: set[str] = set()
+    position = 0
+    for reading in sorted(readings, key=lambda reading: reading.seconds):
+        while position < len(times) and times[position] < reading.seconds - WITNESS_SECONDS:
+            position += 1
+        if position < len(times) and times[position] <= reading.seconds + WITNESS_SECONDS:
+            near.add(reading.id)
+    return near
+
+
+def _last_open(readings: Iterable[Reading]) -> set[str]:
+    last: dict[str, Reading] = {}
+    for reading in readings:
+        known = last.get(reading.vantage)
+        if reading.is_open and (known is None or reading.seconds >= known.seconds):
+            last[reading.vantage] = reading
+    return {reading.id for reading in last.values()}
+
+
+def _thin_by_age(store: Store, cited: set[str], now: float, days: int) -> int:
+    oldest_kept = now - max(timedelta(days=days), SETTLED).total_seconds()
+
+    def step(after: int) -> Page:
+        return store.drop_records(
+            after=after,
+            before=utc_text(oldest_kept),
+            cited=cited,
+            statuses=["accessible"],
+            now=now,
+        )
+
+    return _until_done(step, lambda: False)
+
+
+def _thin_by_size(store: Store, cited: set[str], now: float, goal: int) -> tuple[int, int]:
+    """Drop blobs, oldest first, then whole records, until no more than `goal` bytes are used."""
+    before = utc_text(now - SETTLED.total_seconds())
+
+    def small_enough() -> bool:
+        return store.size().used <= goal
+
+    blobs = _until_done(
+        lambda after: store.drop_blobs(after=after, before=before, cited=cited), small_enough
+    )
+    records = _until_done(
+        lambda after: store.drop_records(
+            after=after, before=before, cited=cited, statuses=THINNABLE, now=now
+        ),
+        small_enough,
+    )
+    return blobs, records
+
+
+def _until_done(step: Callable[[int], Page], enough: Callable[[], bool]) -> int:
+    """Take step after step until there is no more or it is enough; return what was dropped."""
+    dropped, after = 0, 0
+    while not enough():
+        page = step(after)
+        dropped += page.dropped
+        if page.last is None:
+            break
+        after = page.last
+    return dropped

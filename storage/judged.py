@@ -1,0 +1,98 @@
+"""Judged measurements without their bytes: index columns and verdict, also of what was thinned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import Connection, Engine, select, tuple_
+
+from storage.records import Verdict, utc_seconds
+from storage.schema import records, verdicts
+
+_PAGE = 2000
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement (never a follow-up) as its row tells it, with the verdict that is kept.
+
+    `thinned`: its bytes were dropped. `fixed`: the verdict can no longer be judged anew.
+    """
+
+    id: str
+    time: str
+    url: str
+    vantage: str
+    vantage_kind: Literal["field", "reference"]
+    country: str | None
+    asn: int | None
+    network: str | None
+    clock_offset_us: int | None
+    round: str | None
+    complete: bool
+    thinned: bool
+    fixed: bool
+    verdict: Verdict
+
+    @property
+    def seconds(self) -> float:
+        """The corrected time in seconds since the epoch."""
+        return utc_seconds(self.time) + (self.clock_offset_us or 0) / 1e6
+
+
+def judged(
+    engine: Engine,
+    *,
+    since: str | None,
+    until: str | None,
+    country: str | None,
+    urls: Collection[str] | None,
+    thinned_only: bool,
+) -> Iterator[Judged]:
+    """Yield judged measurements by (time, id), each page in a transaction of its own."""
+    names = [name for name in Judged.__struct_fields__ if name in records.c and name != "thinned"]
+    columns = [records.c[name] for name in names]
+    query = select(*columns, records.c.thinned, verdicts.c.fixed, verdicts.c.verdict)
+    query = query.join_from(records, verdicts).where(
+        records.c.kind == "measurement", records.c.follows.is_(None)
+    )
+    if since is not None:
+        query = query.where(records.c.time >= since)
+    if until is not None:
+        query = query.where(records.c.time < until)
+    if country is not None:
+        query = query.where(records.c.country == country)
+    if urls is not None:
+        query = query.where(records.c.url.in_(list(urls)))
+    if thinned_only:
+        query = query.where(records.c.thinned.is_not(None))
+    query = query.order_by(records.c.time, records.c.id).limit(_PAGE)
+    after: tuple[str, str] | None = None
+    while True:
+        page = query
+        if after is not None:
+            page = query.where(tuple_(records.c.time, records.c.id) > tuple_(*after))
+        with engine.connect() as connection:
+            rows = connection.execute(page).mappings().all()
+        for row in rows:
+            if (one := _judged(dict(row))) is not None:
+                yield one
+        if len(rows) < _PAGE:
+            return
+        after = (rows[-1]["time"], rows[-1]["id"])
+
+
+def watched_urls(connection: Connection) -> list[str]:
+    """Return every URL that was ever measured, in order."""
+    query = select(records.c.url).where(records.c.url.is_not(None)).distinct()
+    return sorted(connection.execute(query).scalars())
+
+
+def _judged(row: dict[str, Any]) -> Judged | None:
+    """Return the row's value; None where its verdict cannot be read: it is only a cache."""
+    try:
+        verdict = msgspec.json.decode(row["verdict"], type=Verdict)
+    except msgspec.MsgspecError:
+        return None
+    return Judged(**{**row, "verdict": verdict, "thinned": row["thinned"] is not None})
