@@ -15,6 +15,7 @@ _COMMANDS = {
     "report": "report",
     "episodes": "episodes",
     "import": "importing",
+    "judge": "judge",
     "demo": "demo",
 }
 
