@@ -65,8 +65,9 @@ def name_blocked(e: Evidence) -> Finding | None:
 
 
 def injected(e: Evidence) -> Finding | None:
+    """The race is one kind of evidence, the encrypted resolver's answer the other."""
     failed = e.failed
-    if failed is None or not (e.racing and e.false_answers and e.encrypted_works):
+    if failed is None or not (e.repeated and e.racing and e.false_answers):
         return None
     words = {"name": plain(e.name), "address": plain(min(e.false_answers))}
     return Finding(layer="dns", technique="injected", words=words)
@@ -79,12 +80,11 @@ def race_seen(e: Evidence) -> Finding | None:
 
 
 def forged_artefact(e: Evidence) -> Finding | None:
-    """The same false address from two resolvers, and it is provably not the site's."""
+    """The same reserved address from two resolvers, so that it is not one resolver's mistake."""
     failed = e.failed
     if failed is None or not e.repeated or not e.reached_abroad:
         return None
-    proven = {a for a in e.false_answers if is_special(a) or a in e.impostors}
-    twice = proven & e.answers("udp")
+    twice = {address for address in e.false_answers if is_special(address)} & e.answers("udp")
     if not twice:
         return None
     words = {"name": plain(e.name), "address": plain(min(twice))}

@@ -75,16 +75,6 @@ class Evidence:
         return {step.address for step in self._handshakes if step.valid}
 
     @cached_property
-    def impostors(self) -> set[str]:
-        """Addresses that answered for the name with something that is not the site."""
-        return {
-            step.address
-            for step in self._handshakes
-            if step.address not in self.validated
-            and (step.valid is False or step.failure == "ssl_not_tls")
-        }
-
-    @cached_property
     def lookups(self) -> list[Lookup]:
         """The lookups of the name."""
         steps = (step for step in self._steps if isinstance(step, Lookup) and step.arm is None)

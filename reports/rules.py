@@ -139,30 +139,16 @@ RULES: tuple[Rule, ...] = (
         condition=conditions.name_blocked,
     ),
     Rule(
-        id="dns.injected",
-        status="blocked",
-        certainty="confirmed",
-        layer="dns",
-        technique="injected",
-        weight=3.0,
-        needs="Two differing answers to one query, and the one that was believed is not the "
-        "site's while an encrypted resolver's completes valid TLS.",
-        reason="A forged answer raced the true one for {name}: it named {address}, which is not "
-        "the site's, while the address from an encrypted resolver completed valid TLS.",
-        condition=conditions.injected,
-    ),
-    Rule(
         id="dns.forged-artefact",
         status="blocked",
         certainty="confirmed",
         layer="dns",
         technique="forged-address",
         weight=1.78,
-        needs="Repeats; the system's resolver and a public one give the same address, which is "
-        "reserved or answers as somebody else; an encrypted resolver's completes valid TLS; a "
-        "view from abroad reached the site.",
-        reason="Two resolvers gave {address} for {name}, which is not the site's, while the "
-        "address from an encrypted resolver completed valid TLS.",
+        needs="Repeats; the system's resolver and a public one give the same reserved address; an "
+        "encrypted resolver's completes valid TLS; a view from abroad reached the site.",
+        reason="Two resolvers gave {address} for {name}, which can belong to no public site, while "
+        "the address from an encrypted resolver completed valid TLS.",
         condition=conditions.forged_artefact,
     ),
     Rule(
@@ -194,6 +180,19 @@ RULES: tuple[Rule, ...] = (
         needs="The encrypted resolvers too say that the name does not exist.",
         reason="Encrypted resolvers too say that {name} does not exist.",
         condition=conditions.no_such_name,
+    ),
+    Rule(
+        id="dns.injected",
+        status="blocked",
+        certainty="likely",
+        layer="dns",
+        technique="injected",
+        weight=1.78,
+        needs="Repeats; two differing answers to one query, and the one that was believed is not "
+        "the site's while an encrypted resolver's completes valid TLS.",
+        reason="A forged answer raced the true one for {name}: it named {address}, which is not "
+        "the site's, while the address from an encrypted resolver completed valid TLS.",
+        condition=conditions.injected,
     ),
     Rule(
         id="dns.forged",

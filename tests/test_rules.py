@@ -243,11 +243,20 @@ def test_a_false_address_while_an_encrypted_answer_works_is_likely_forged() -> N
     assert verdict.rules == ["dns.forged"]
 
 
-def test_a_false_address_from_two_resolvers_that_answers_as_another_is_confirmed() -> None:
+def test_a_reserved_address_from_two_resolvers_is_confirmed() -> None:
+    steps = forged_loads("10.10.34.34", tcp=TIMEOUT)
+    record = measurement(steps, helpers=TWO_HELPERS[:1])  # type: ignore[arg-type]
+    assert judge(case(record)).certainty == "likely"
+    steps.append(lookup(["10.10.34.34"], resolver="udp"))
+    record = measurement(steps, helpers=TWO_HELPERS[:1])  # type: ignore[arg-type]
+    assert conclusion(judge(case(record))) == ("blocked", "dns", "forged-address", "confirmed")
+
+
+def test_an_unknown_address_that_answers_as_another_is_only_likely_forged() -> None:
     steps = forged_loads(FORGED, tls="ssl_invalid_hostname", certificates=chain("portal.example"))
     steps.append(lookup([FORGED], resolver="udp"))
     record = measurement(steps, helpers=TWO_HELPERS[:1])  # type: ignore[arg-type]
-    assert conclusion(judge(case(record))) == ("blocked", "dns", "forged-address", "confirmed")
+    assert conclusion(judge(case(record))) == ("blocked", "dns", "forged-address", "likely")
 
 
 def test_an_address_that_a_helper_knows_too_is_not_forged() -> None:
@@ -261,19 +270,27 @@ def test_a_false_address_without_any_helper_is_only_suspected() -> None:
     assert judge(case(record)).certainty == "suspected"
 
 
+def raced_loads(attempts: int) -> list[object]:
+    steps: list[object] = []
+    for attempt in range(attempts):
+        number = 10 * attempt
+        steps += [
+            lookup([FORGED], replies=[[FORGED], [SITE]], attempt=attempt),
+            lookup([SITE], resolver=DOH, attempt=attempt),
+            *connection(address=FORGED, tls=TIMEOUT, attempt=attempt, number=number + 1),
+            *connection(address=SITE, attempt=attempt, number=number + 2),
+        ]
+    return steps
+
+
 def test_a_race_that_the_forger_wins_is_injection() -> None:
-    steps = [
-        lookup([FORGED], replies=[[FORGED], [SITE]]),
-        lookup([SITE], resolver=DOH),
-        *connection(address=FORGED, tls=TIMEOUT),
-        *connection(address=SITE, number=2),
-    ]
-    assert conclusion(judge(case(measurement(steps)))) == (
-        "blocked",
-        "dns",
-        "injected",
-        "confirmed",
-    )
+    verdict = judge(case(measurement(raced_loads(3))))  # type: ignore[arg-type]
+    assert conclusion(verdict) == ("blocked", "dns", "injected", "likely")
+
+
+def test_a_race_that_was_seen_once_is_only_suspected() -> None:
+    verdict = judge(case(measurement(raced_loads(1))))  # type: ignore[arg-type]
+    assert (verdict.status, verdict.certainty) == ("inconclusive", "suspected")
 
 
 def test_a_race_that_the_true_answer_wins_is_noted_on_an_accessible_site() -> None:
