@@ -14,10 +14,10 @@ import time
 
 from lab import censor as censors
 from lab.clock import ScenarioClock
+from lab.described import Down
 from lab.devices import Device
 from lab.dpi import Reader, Seen
 from lab.plan import ABROAD, SERVERS, Plan, Route
-from lab.scenario import Down
 from lab.wire import (
     ACK,
     RST,

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from random import Random
 from urllib.parse import urlsplit
 
-from lab.scenario import Place, Scenario, Site
+from lab.described import Place, Site
+from lab.scenario import Scenario
 
 ABROAD = "abroad"  # name of the namespace in which the helpers live
 SERVERS = "servers"  # name of the namespace in which all other servers live

@@ -7,7 +7,7 @@ compared with the scenario's clock. See README.md beside this file for a descrip
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -15,6 +15,16 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
+
+from lab.described import Down, HelperServer, Network, Neutral, Outage, Place, Site, Span, Value
+from lab.mistakes import (
+    helper_mistakes,
+    network_mistakes,
+    site_mistakes,
+    span_mistakes,
+    trouble_mistakes,
+    url_mistakes,
+)
 
 CensorKind: TypeAlias = Literal[
     "tls-drop",
@@ -27,79 +37,13 @@ CensorKind: TypeAlias = Literal[
     "http-reset",
     "http-page",
 ]
-Place: TypeAlias = Literal["home", "abroad"]
 
 
 class ScenarioError(Exception):
     """A scenario cannot be used; the message is one line naming the file and the key."""
 
 
-class _Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of everything in a scenario: immutable, unknown keys are errors."""
-
-
-class _Span(_Value, frozen=True, kw_only=True):
-    """Something that holds from `since` until just before `until`; None means without end."""
-
-    since: datetime | None = msgspec.field(default=None, name="from")
-    until: datetime | None = None
-
-    def active(self, seconds: float) -> bool:
-        """Tell whether it holds at `seconds` since the epoch of the scenario's clock."""
-        return (self.since is None or self.since.timestamp() <= seconds) and (
-            self.until is None or seconds < self.until.timestamp()
-        )
-
-
-class Network(_Value, frozen=True, kw_only=True):
-    """A client network with an operator, a resolver and one client host."""
-
-    name: str
-    asn: int
-    title: str = ""  # the operator's name for people
-    latency_ms: float = 0.0  # one way
-
-
-class Site(_Value, frozen=True, kw_only=True):
-    """A web site. By default: one address, a page over TLS, port 80 redirects to https."""
-
-    host: str
-    names: tuple[str, ...] = ()  # further names that serve the same page at the same addresses
-    place: Place = "abroad"
-    title: str = ""
-    text: str = ""  # of the page; a default is written from the title
-    size: int = 4000  # bytes of the page, filled up with text
-    status: int = 200
-    redirect: str = ""  # every request is answered with 301 to this URL
-    http: Literal["redirect", "serve", "closed"] = "redirect"  # what port 80 does
-    https: bool = True
-    cdn: bool = False  # every resolver answers with an address of its own
-    share: str = ""  # host of the site whose addresses this one uses too
-    refuse_countries: tuple[str, ...] = ()  # visitors from there get `refuse_status`
-    refuse_status: int = 403
-    echo: bool = False  # the page prints the visitor's address
-
-
-class HelperServer(_Value, frozen=True, kw_only=True):
-    """A test helper abroad. A dead one never answers a packet."""
-
-    url: str
-    country: str = "NL"
-    dead: bool = False
-
-
-class Neutral(_Value, frozen=True, kw_only=True):
-    """URLs of hosts that nobody blocks; a site is made for each that is not described."""
-
-    home: tuple[str, ...] = ("https://www.post.example/", "https://www.weather.example/")
-    abroad: tuple[str, ...] = (
-        "https://www.example.com/",
-        "https://www.wikipedia.org/",
-        "https://www.iana.org/",
-    )
-
-
-class Censor(_Span, frozen=True, kw_only=True):
+class Censor(Span, frozen=True, kw_only=True):
     """One rule of interference on some networks.
 
     `names` match a host and all its subdomains. `answers` are what forged DNS replies give:
@@ -116,20 +60,7 @@ class Censor(_Span, frozen=True, kw_only=True):
     residual: float = 120.0  # seconds for which the 4-tuple stays cut
 
 
-class Outage(_Span, frozen=True, kw_only=True):
-    """A network without any connection, to home and abroad."""
-
-    network: str
-
-
-class Down(_Span, frozen=True, kw_only=True):
-    """Hosts that nobody in the world can reach."""
-
-    hosts: tuple[str, ...]
-    how: Literal["swallow", "refuse"] = "swallow"
-
-
-class Expect(_Value, frozen=True, kw_only=True):
+class Expect(Value, frozen=True, kw_only=True):
     """What a careful observer must conclude about the first target at tier probing."""
 
     status: str
@@ -138,7 +69,7 @@ class Expect(_Value, frozen=True, kw_only=True):
     certainty: str | None = None  # the least that must be reached
 
 
-class Scenario(_Value, frozen=True, kw_only=True):
+class Scenario(Value, frozen=True, kw_only=True):
     """A whole world and its history."""
 
     name: str = ""  # the file's
@@ -240,30 +171,14 @@ def _in_one_line(message: str) -> str:
 
 def _complaints(scenario: Scenario) -> Iterator[str]:
     """Yield what is wrong with a scenario although every key has the right type."""
-    if not scenario.networks:
-        yield "key networks: at least one network is needed"
     networks = [network.name for network in scenario.networks]
-    yield from _repeated("networks", networks)
-    sites = scenario.all_sites()
-    hosts = [name for site in sites for name in (site.host, *site.names)]
-    yield from _repeated("sites", hosts)
-    for url in [*scenario.targets, *scenario.neutral.home, *scenario.neutral.abroad]:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            yield f"key targets: {url!r} is not a URL"
-    for number, site in enumerate(scenario.sites):
-        if site.share and site.share not in hosts:
-            yield f"key sites[{number}].share: no site is called {site.share!r}"
-    helpers = [urlsplit(helper.url).hostname or "" for helper in scenario.helpers]
-    yield from _repeated("helpers", helpers)
+    hosts = [name for site in scenario.all_sites() for name in (site.host, *site.names)]
+    yield from network_mistakes(scenario.networks)
+    yield from url_mistakes([*scenario.targets, *scenario.neutral.home, *scenario.neutral.abroad])
+    yield from site_mistakes(scenario.sites, hosts)
+    yield from helper_mistakes(scenario.helpers)
     yield from _censor_complaints(scenario, networks)
-    for number, outage in enumerate(scenario.outages):
-        yield from _span_complaints(f"outages[{number}]", outage)
-        if outage.network not in networks:
-            yield f"key outages[{number}].network: no network is called {outage.network!r}"
-    for number, down in enumerate(scenario.downs):
-        yield from _span_complaints(f"downs[{number}]", down)
-        for host in set(down.hosts) - set(hosts):
-            yield f"key downs[{number}].hosts: no site is called {host!r}"
+    yield from trouble_mistakes(scenario.outages, scenario.downs, networks, hosts)
     if scenario.start is not None and scenario.start.tzinfo is None:
         yield "key start: the time has no zone (write it with Z)"
 
@@ -271,27 +186,10 @@ def _complaints(scenario: Scenario) -> Iterator[str]:
 def _censor_complaints(scenario: Scenario, networks: list[str]) -> Iterator[str]:
     for number, censor in enumerate(scenario.censors):
         key = f"censors[{number}]"
-        yield from _span_complaints(key, censor)
+        yield from span_mistakes(key, censor)
         for network in set(censor.networks) - set(networks):
             yield f"key {key}.networks: no network is called {network!r}"
         if censor.kind == "address-drop" and not censor.hosts:
             yield f"key {key}.hosts: {censor.kind} needs at least one"
         if censor.kind != "address-drop" and not censor.names:
             yield f"key {key}.names: {censor.kind} needs at least one"
-
-
-def _span_complaints(key: str, span: _Span) -> Iterator[str]:
-    for name, time in (("from", span.since), ("until", span.until)):
-        if time is not None and time.tzinfo is None:
-            yield f"key {key}.{name}: the time has no zone (write it with Z)"
-            return
-    if span.since is not None and span.until is not None and span.since >= span.until:
-        yield f"key {key}.until: it ends before it begins"
-
-
-def _repeated(key: str, names: Iterable[str]) -> Iterator[str]:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            yield f"key {key}: {name!r} is there twice"
-        seen.add(name)

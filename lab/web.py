@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from lab.clock import ScenarioClock
+from lab.described import Site
 from lab.dns_server import Zones
 from lab.http_server import Request, Respond, Response, serve_http, tls_context
 from lab.plan import PUBLIC_RESOLVERS, Plan, PlannedSite
-from lab.scenario import Site
 
 _FILLER = "This sentence fills the page to the size that the scenario asks for. "
 

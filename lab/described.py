@@ -1,0 +1,91 @@
+"""What a scenario describes: lines, sites, helpers and innocent troubles, a struct for each.
+
+Every value is immutable, and an unknown key is an error. README.md describes each key.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Place: TypeAlias = Literal["home", "abroad"]
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of everything in a scenario: immutable, unknown keys are errors."""
+
+
+class Span(Value, frozen=True, kw_only=True):
+    """Something that holds from `since` until just before `until`; None means without end."""
+
+    since: datetime | None = msgspec.field(default=None, name="from")
+    until: datetime | None = None
+
+    def active(self, seconds: float) -> bool:
+        """Tell whether it holds at `seconds` since the epoch of the scenario's clock."""
+        return (self.since is None or self.since.timestamp() <= seconds) and (
+            self.until is None or seconds < self.until.timestamp()
+        )
+
+
+class Network(Value, frozen=True, kw_only=True):
+    """A client network with an operator, a resolver and one client host."""
+
+    name: str
+    asn: int
+    title: str = ""  # the operator's name for people
+    latency_ms: float = 0.0  # one way
+
+
+class Site(Value, frozen=True, kw_only=True):
+    """A web site. By default: one address, a page over TLS, port 80 redirects to https."""
+
+    host: str
+    names: tuple[str, ...] = ()  # further names that serve the same page at the same addresses
+    place: Place = "abroad"
+    title: str = ""
+    text: str = ""  # of the page; a default is written from the title
+    size: int = 4000  # bytes of the page, filled up with text
+    status: int = 200
+    redirect: str = ""  # every request is answered with 301 to this URL
+    http: Literal["redirect", "serve", "closed"] = "redirect"  # what port 80 does
+    https: bool = True
+    cdn: bool = False  # every resolver answers with an address of its own
+    share: str = ""  # host of the site whose addresses this one uses too
+    refuse_countries: tuple[str, ...] = ()  # visitors from there get `refuse_status`
+    refuse_status: int = 403
+    echo: bool = False  # the page prints the visitor's address
+
+
+class HelperServer(Value, frozen=True, kw_only=True):
+    """A test helper abroad. A dead one never answers a packet."""
+
+    url: str
+    country: str = "NL"
+    dead: bool = False
+
+
+class Neutral(Value, frozen=True, kw_only=True):
+    """URLs of hosts that nobody blocks; a site is made for each that is not described."""
+
+    home: tuple[str, ...] = ("https://www.post.example/", "https://www.weather.example/")
+    abroad: tuple[str, ...] = (
+        "https://www.example.com/",
+        "https://www.wikipedia.org/",
+        "https://www.iana.org/",
+    )
+
+
+class Outage(Span, frozen=True, kw_only=True):
+    """A network without any connection, to home and abroad."""
+
+    network: str
+
+
+class Down(Span, frozen=True, kw_only=True):
+    """Hosts that nobody in the world can reach."""
+
+    hosts: tuple[str, ...]
+    how: Literal["swallow", "refuse"] = "swallow"
