@@ -16,6 +16,9 @@ _COMMANDS = {
     "episodes": "episodes",
     "import": "importing",
     "judge": "judge",
+    "pause": "pause",
+    "resume": "resume",
+    "wipe": "wipe",
     "demo": "demo",
 }
 

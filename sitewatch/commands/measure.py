@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from sitewatch.console import Failed, say, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, database_option, normal_url
 from sitewatch.output import JsonOutput, Output, TableOutput
+from sitewatch.pausing import refuse_while_paused, run_unless_paused
 from sitewatch.probing import make_prober
 from sitewatch.rounds import measure_round
 from storage.store import Store, StoreError
@@ -62,13 +62,17 @@ def command(
 ) -> None:
     """Measure the URLs, or else the targets file, once and now."""
     installation = Installation.load(config_path, database)
+    refuse_while_paused(installation.config)
     targets = _targets(installation, urls)
     _ask_consent(installation, targets, tier, consent)
     output: Output = JsonOutput() if as_json else TableOutput(len(targets))
     with installation.open_store() as store, told_in_one_line(StoreError):
         installation.refuse_other_kind(store)
         prober = _prober(installation, store, tier)
-        asyncio.run(measure_round(prober, store, [target.url for target in targets], output))
+        urls_wanted = [target.url for target in targets]
+        run_unless_paused(
+            installation.config, prober.clock, measure_round(prober, store, urls_wanted, output)
+        )
 
 
 def _targets(installation: Installation, urls: Sequence[str]) -> list[Target]:

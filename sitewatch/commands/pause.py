@@ -1,0 +1,28 @@
+"""sitewatch pause: stop all probing until `sitewatch resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from probes.clock import SystemClock
+from sitewatch.console import say, told_in_one_line
+from sitewatch.installation import Installation
+from sitewatch.options import config_option
+from sitewatch.pausing import PauseError, pause
+
+
+@click.command("pause", epilog="Example: sitewatch pause")
+@config_option
+def command(config_path: Path | None) -> None:
+    """Stop all probing with this configuration until `sitewatch resume`.
+
+    A round under way stops within seconds and keeps what it has. Nothing else changes: what is
+    stored can still be read, judged and reported.
+    """
+    installation = Installation.load(config_path, None)
+    with told_in_one_line(PauseError):
+        made = pause(installation.config, SystemClock())
+    since = f" since {made.since[:19]}Z" if made.since else ""
+    say(f"Probing is paused{since}. `sitewatch resume` ends the pause.")

@@ -1,0 +1,59 @@
+"""sitewatch wipe: remove everything that Sitewatch keeps on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from sitewatch.console import Failed, safe, say
+from sitewatch.installation import Installation
+from sitewatch.options import config_option, database_option
+from sitewatch.wiping import REMAINS, Leaving, daemon_at_work, leavings, remote_database, remove
+
+
+@click.command("wipe", epilog="Example: sitewatch wipe --yes")
+@click.option("--yes", is_flag=True, help="Do not ask; remove everything at once.")
+@config_option
+@database_option
+def command(yes: bool, config_path: Path | None, database: str | None) -> None:
+    """Remove database, keys, configuration, consent, watched list, log and service.
+
+    Shows what will go, asks once, and says what no program can remove. There is no way back.
+    """
+    installation = Installation.load(config_path, database)
+    found = leavings(installation.config, installation.database)
+    if not found:
+        say("There is nothing of Sitewatch's here.")
+    else:
+        say("This will be removed and cannot be brought back:")
+        for leaving in found:
+            say(f"  {safe(str(leaving.path))}  ({leaving.what})")
+    if remote_database(installation.database):
+        say("The database is on a server and stays there; remove it there.")
+    if found and not yes:
+        _confirm()
+    _remove(installation.database, found)
+    say(REMAINS)
+
+
+def _confirm() -> None:
+    if not sys.stdin.isatty():
+        raise Failed("there is no terminal to ask at; to remove all of it use --yes")
+    say('Type "wipe" and press Enter to remove all of it; anything else stops here:')
+    if sys.stdin.readline().strip().lower() != "wipe":
+        raise Failed("nothing was removed")
+
+
+def _remove(database: str, found: Sequence[Leaving]) -> None:
+    if daemon_at_work(database):
+        raise Failed("a daemon is at work on this database; stop it first, nothing was removed")
+    stayed = remove(found)
+    if stayed:
+        for line in stayed:
+            say(f"  {safe(line)}")
+        raise Failed(f"{len(stayed)} files could not be removed, the rest is gone")
+    if found:
+        say(f"Removed {len(found)} files.")
