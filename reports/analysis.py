@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from reports import episodes as of_sites
+from reports import incidents as of_countries
 from reports import lines as of_lines
 from reports.cases import Case, gather
 from reports.episodes import Episode, find_episodes
@@ -78,11 +79,12 @@ def analyse(
     marks = [m for m in round_marks(store.rounds(**span)) if start <= m.seconds < stop]
     wanted = readings if urls is None else [r for r in readings if r.url in urls]
     episodes = find_episodes(wanted, marks)
-    if not exact:
-        episodes = [of_sites.public(episode) for episode in episodes]
     incidents = incidents_of(episodes, readings)
+    episodes = named(episodes, incidents)
     spans = line_spans(mark for mark in marks if mark.vantage_kind == "field")
     if not exact:
+        episodes = [of_sites.public(episode) for episode in episodes]
+        incidents = [of_countries.public(incident) for incident in incidents]
         spans = [of_lines.public(span) for span in spans]
     return Analysis(
         since_day=since,
@@ -95,7 +97,7 @@ def analyse(
         exact=exact,
         readings=tuple(readings),
         rounds=tuple(marks),
-        episodes=tuple(named(episodes, incidents)),
+        episodes=tuple(episodes),
         incidents=tuple(incidents),
         outages=tuple(outages_of(spans)),
         line_spans=tuple(spans),

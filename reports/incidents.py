@@ -9,8 +9,10 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from reports.episodes import Episode
+from reports.episodes import public as public_episode
 from reports.lines import LineSpan
 from reports.readings import Network, Reading
+from reports.rounding import earlier, later
 from storage.records import Certainty, canonical, digest, utc_text
 
 # Episodes that begin within a day of the others' end are one incident: networks follow an order
@@ -82,6 +84,19 @@ def incidents_of(episodes: Iterable[Episode], readings: Sequence[Reading]) -> li
         _incident(group, field[key]) for key, own in by_host.items() for group in _groups(own)
     ]
     return sorted(incidents, key=lambda i: (i.status == "possible", i.onset_latest, i.id))
+
+
+def public(incident: Incident) -> Incident:
+    """Return the incident and its episodes with their times rounded outward; ids stay."""
+    return msgspec.structs.replace(
+        incident,
+        onset_earliest=earlier(incident.onset_earliest),
+        onset_latest=later(incident.onset_latest),
+        end_earliest=earlier(incident.end_earliest),
+        end_latest=later(incident.end_latest),
+        last_failing=later(incident.last_failing),
+        episodes=tuple(public_episode(episode) for episode in incident.episodes),
+    )
 
 
 def named(episodes: Iterable[Episode], incidents: Iterable[Incident]) -> list[Episode]:

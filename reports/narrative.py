@@ -123,11 +123,12 @@ def _networks(incident: Incident, where: Place) -> str:
 
 def _failed(part: NetworkPart) -> str:
     what = "found it blocked" if part.part == "blocked" else "failed without explanation"
-    return f"On {plain(part.name)} {part.failing} of {part.measurements} measurements {what}."
+    measured = counted(part.measurements, "measurement")
+    return f"On {plain(part.name)} {part.failing} of {measured} {what}."
 
 
 def _technique(incident: Incident, support: Support) -> str:
-    ways = [f"{in_words(p)} ({p}, {n} times)" for p, n in incident.techniques.items()]
+    ways = [f"{in_words(p)} ({p}, {counted(n, 'time')})" for p, n in incident.techniques.items()]
     sentences = [f"How it showed: {listed(ways)}."]
     if support.name_alone:
         times = counted(support.name_alone, "experiment")

@@ -14,6 +14,7 @@ from reports.readings import Reading
 from reports.techniques import failure_in_words
 from reports.text import plain
 from reports.wording import listed
+from storage.failures import Failure
 from storage.records import (
     Connect,
     Exchange,
@@ -68,7 +69,10 @@ def sheet_of(case: Case, verdict: Verdict) -> Sheet:
     steps = case.measurement.steps
     followed = [step for stored in case.follow_ups for step in stored.record.steps]
     contrast = contrast_of([*steps, *followed])
-    plain_steps = [step for step in steps if step.arm is None]
+    plain_steps = sorted(
+        (step for step in steps if step.arm is None),
+        key=lambda step: (step.attempt, step.hop, step.start),
+    )
     return Sheet(
         id=case.id,
         follow_ups=tuple(stored.id for stored in case.follow_ups),
@@ -138,9 +142,11 @@ def _row(step: Step) -> Row:
     )
 
 
-def _lookup(step: Lookup) -> tuple[str, str, str, bool]:
+def _lookup(step: Lookup) -> tuple[str, str, str, bool | None]:
     whose = _WHOSE.get(step.resolver, "an encrypted resolver")
     what = f"look up {plain(step.name)} {plain(step.type)}"
+    if step.type == "AAAA" and step.failure in (None, Failure.DNS_NO_ANSWER) and not step.answers:
+        return what, whose, "no IPv6 address", None  # most sites have none
     if step.failure is not None:
         return what, whose, failure_in_words(step.failure), False
     return what, whose, listed(step.answers) or "no address", bool(step.answers)

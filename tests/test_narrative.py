@@ -190,6 +190,7 @@ def test_public_reports_round_outward(tmp_path: Path) -> None:
         analysis = analyse(store, since="2017-06-19", until="2017-06-20", country="KZ")
         content = content_of(analysis, generated="2017-07-11", tool="sitewatch 0.1.0")
     assert "between 14:00 and 16:10 UTC" in content.headline
+    assert sum("only witness" in line for line in content.sections[0].unknowns) == 2
     sheet = content.sections[0].episodes[0].sheet
     assert sheet is not None
     assert sheet.seconds % 600 == 0

@@ -90,6 +90,14 @@ def test_public_times_are_rounded_unless_exact(month: Path, tmp_path: Path) -> N
         assert episode["end_latest"].endswith("0:00Z")
 
 
+def test_rounding_changes_no_id(month: Path, tmp_path: Path) -> None:
+    ids = []
+    for exact in (True, False):
+        report(month, tmp_path, "2017-06-12", "2017-07-10", exact=exact)
+        ids.append([(e["id"], e["incident"]) for e in document(tmp_path)["episodes"]])
+    assert ids[0] == ids[1]
+
+
 def test_a_report_on_another_site_leaves_this_one_as_contrast(month: Path, tmp_path: Path) -> None:
     urls = ["https://steppe-times.example/"]
     summary = report(month, tmp_path, "2017-06-12", "2017-07-10", urls=urls)
