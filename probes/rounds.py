@@ -52,7 +52,9 @@ class _Running:
     line_watch: LineWatch
     unmeasured: list[str] = field(default_factory=list)
 
-    async def measure_one(self, url: str) -> None:
+    async def measure_one(self, url: str, after: float) -> None:
+        if after > 0:
+            await self.prober.clock.sleep(after)
         measured = await measure(self.prober, url, self.id, self.keep, self.budget, self.line_again)
         if measured is None:
             self.unmeasured.append(url)
@@ -75,10 +77,13 @@ async def run_round(
     budget: DailyBudget,
     on_line: Callable[[Round], None],
     on_measured: Callable[[Measured], None],
+    *,
+    apart: float = 0.0,
 ) -> RoundDone:
     """Look at the line, keep the round, and measure `urls` if the line is up.
 
-    `on_line` and `on_measured` are told as things happen. Cancelling keeps what was found.
+    Targets start `apart` seconds after one another, or later where no slot is free. `on_line` and
+    `on_measured` are told as things happen. Cancelling keeps what was found.
     """
     async with prober.connections():
         started = utc_text(prober.clock.wall())
@@ -91,8 +96,8 @@ async def run_round(
             return RoundDone(round_id, record, urls)
         running = _Running(prober, keep, budget, on_measured, round_id, record, LineWatch(prober))
         async with asyncio.TaskGroup() as group:
-            for url in urls:
-                group.create_task(running.measure_one(url))
+            for number, url in enumerate(urls):
+                group.create_task(running.measure_one(url, number * apart))
         return RoundDone(round_id, running.latest, running.unmeasured)
 
 
