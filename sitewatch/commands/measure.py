@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,17 +16,8 @@ from probes.targets import (
     host_of,
     load_targets,
 )
-from sitewatch.consent import (
-    FILE_NAME,
-    ConsentError,
-    ConsentRecord,
-    Scope,
-    ask,
-    consent_text,
-    consented,
-    services_of,
-)
-from sitewatch.console import Failed, say, told_in_one_line
+from sitewatch.consenting import require_consent
+from sitewatch.console import Failed, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, database_option, normal_url
 from sitewatch.output import JsonOutput, Output, TableOutput
@@ -64,7 +53,7 @@ def command(
     installation = Installation.load(config_path, database)
     refuse_while_paused(installation.config)
     targets = _targets(installation, urls)
-    _ask_consent(installation, targets, tier, consent)
+    require_consent(installation, targets, flag=consent, tier=tier)
     output: Output = JsonOutput() if as_json else TableOutput(len(targets))
     with installation.open_store() as store, told_in_one_line(StoreError):
         installation.refuse_other_kind(store)
@@ -96,41 +85,6 @@ def _unlisted(url: str) -> Target:
         source="",
         notes="",
     )
-
-
-def _ask_consent(
-    installation: Installation, targets: Sequence[Target], tier: str | None, flag: bool
-) -> None:
-    """Return once there is consent. Raises Failed, and no packet is sent, where there is none."""
-    settings = installation.settings(tier)
-    scope = Scope(
-        targets=len(targets),
-        categories=frozenset(target.category for target in targets),
-        tier=settings.tier,
-        services=services_of(settings),
-    )
-    marker = Path(installation.config.folder) / FILE_NAME
-    earlier = ConsentRecord.load(marker)
-    state = consented(
-        flag,
-        os.environ,
-        sys.stdin.isatty() and sys.stderr.isatty(),
-        scope=scope,
-        record=earlier,
-    )
-    text = consent_text(scope, installation.database, marker)
-    if state == "missing":
-        say(text)
-        raise Failed(
-            "measuring needs your consent and there is no terminal to ask at; "
-            "to agree to the text above use --consent or SITEWATCH_CONSENT=yes"
-        )
-    if state == "ask":
-        if not ask(text, sys.stdin, sys.stderr):
-            raise Failed("no consent, so nothing was sent")
-        with told_in_one_line(ConsentError):
-            ConsentRecord.of(scope, earlier).save(marker)
-        say("")
 
 
 def _prober(installation: Installation, store: Store, tier: str | None) -> Prober:
