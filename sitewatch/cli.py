@@ -12,6 +12,7 @@ from sitewatch import __version__
 # Command name -> module in sitewatch.commands; each has a click command of the name `command`.
 _COMMANDS = {
     "measure": "measure",
+    "daemon": "daemon",
     "report": "report",
     "episodes": "episodes",
     "import": "importing",
