@@ -64,14 +64,11 @@ def analyse(
     `urls` limits what is concluded about; all targets stay in sight as contrast. Unless `exact`,
     times are rounded outward to ten minutes. Raises ReportError for impossible days.
     """
-    first, last = _day(since), _day(until)
-    if last < first:
-        raise ReportError(f"the last day {until} lies before the first day {since}")
-    end = last + timedelta(days=1)
+    first, end = _window(since, until)
+    start, stop = first.timestamp(), end.timestamp()
     span = {"since": _text(first - _MARGIN), "until": _text(end + _MARGIN), "country": country}
     cases = gather(store.measurements(**span))
     verdicts = judge_all(store, cases)
-    start, stop = first.timestamp(), end.timestamp()
     # Of what retention has thinned only the verdict is left.
     thinned = kept_readings(store.judged(**span, thinned_only=True))
     every = [*readings_of(cases, verdicts), *thinned]
@@ -80,13 +77,8 @@ def analyse(
     wanted = readings if urls is None else [r for r in readings if r.url in urls]
     episodes = find_episodes(wanted, marks)
     incidents = incidents_of(episodes, readings)
-    episodes = named(episodes, incidents)
     spans = line_spans(mark for mark in marks if mark.vantage_kind == "field")
-    if not exact:
-        episodes = [of_sites.public(episode) for episode in episodes]
-        incidents = [of_countries.public(incident) for incident in incidents]
-        spans = [of_lines.public(span) for span in spans]
-    return Analysis(
+    found = Analysis(
         since_day=since,
         until_day=until,
         since=start,
@@ -97,13 +89,33 @@ def analyse(
         exact=exact,
         readings=tuple(readings),
         rounds=tuple(marks),
-        episodes=tuple(episodes),
+        episodes=tuple(named(episodes, incidents)),
         incidents=tuple(incidents),
         outages=tuple(outages_of(spans)),
         line_spans=tuple(spans),
         cases={case.id: case for case in cases},
         verdicts=verdicts,
     )
+    return found if exact else _public(found)
+
+
+def _public(found: Analysis) -> Analysis:
+    """Return the analysis with its concluded times rounded outward."""
+    spans = tuple(of_lines.public(span) for span in found.line_spans)
+    return msgspec.structs.replace(
+        found,
+        episodes=tuple(of_sites.public(episode) for episode in found.episodes),
+        incidents=tuple(of_countries.public(incident) for incident in found.incidents),
+        outages=tuple(outages_of(spans)),
+        line_spans=spans,
+    )
+
+
+def _window(since: str, until: str) -> tuple[datetime, datetime]:
+    first, last = _day(since), _day(until)
+    if last < first:
+        raise ReportError(f"the last day {until} lies before the first day {since}")
+    return first, last + timedelta(days=1)
 
 
 def _day(text: str) -> datetime:

@@ -171,7 +171,7 @@ def _incident(episodes: Sequence[Episode], readings: Sequence[Reading]) -> Incid
         end_earliest=None if ongoing else last.end_earliest,
         end_latest=None if ongoing else last.end_latest,
         last_failing=last_failing,
-        episodes=tuple(episodes),
+        episodes=tuple(sorted(episodes, key=lambda e: (e.asn or 0, e.onset_latest, e.id))),
         networks=_networks(episodes, readings, first.onset_latest, last_failing),
         techniques=dict(sorted(techniques.items(), key=lambda item: (-item[1], item[0]))),
     )
