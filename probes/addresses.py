@@ -1,10 +1,9 @@
-"""Which addresses may be connected to, and keeping the volunteer's own ones out of records."""
+"""What an address is: its family, its operator, whether it may be connected to."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable
 
 
 def family_of(address: str) -> socket.AddressFamily:
@@ -47,36 +46,3 @@ def same_operator(one: str, other: str) -> bool:
 def endpoint(address: str, port: int) -> str:
     """Return ``192.0.2.1:443`` or ``[2001:db8::1]:443``."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-class OwnAddresses:
-    """The volunteer's own public addresses as far as known: in memory only, to scrub them.
-
-    Every socket of a prober reports its local address here before anything is recorded.
-    """
-
-    MARK = "[scrubbed]"
-
-    def __init__(self) -> None:
-        self._addresses: set[str] = set()
-
-    def learn(self, sock: socket.socket) -> None:
-        """Remember the local address of a connected socket, if it could identify somebody."""
-        address = str(sock.getsockname()[0]).split("%")[0]
-        if not ipaddress.ip_address(address).is_loopback:
-            self._addresses.add(address)
-
-    def scrub(self, text: str) -> str:
-        """Return `text` with every own address replaced."""
-        for address in self._longest_first():
-            text = text.replace(address, self.MARK)
-        return text
-
-    def scrub_bytes(self, data: bytes) -> bytes:
-        """Return `data` with every own address, written as ASCII text, replaced."""
-        for address in self._longest_first():
-            data = data.replace(address.encode(), self.MARK.encode())
-        return data
-
-    def _longest_first(self) -> Iterable[str]:
-        return sorted(self._addresses, key=len, reverse=True)

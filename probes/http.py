@@ -16,6 +16,7 @@ import httpx
 
 from probes.errors import NETWORK_ERRORS, failure_of
 from probes.redirects import redirect_failure
+from probes.told import learn_from_page
 from probes.trace import Stage, Trace
 from storage.failures import Failure
 from storage.records import Exchange
@@ -220,6 +221,8 @@ async def exchange(
     url = str(request.url)
     location = reply.header("location")
     failure = failure or redirect_failure(url, reply.status, location, stage.hop)
+    if trace.neutral and trusted:
+        learn_from_page(trace.own, reply.headers, body)
     body = trace.own.scrub_bytes(body)
     odd = failure is not None or (reply.status or 0) >= 400
     trace.steps.append(

@@ -12,9 +12,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from probes.instrument import is_hosting, leaves_by_tunnel
 from probes.prober import NeutralHost, Prober
 from probes.trace import Trace
 from probes.visit import Visit
+from probes.whoami import Resolver, ask_whoami, has_nat64, is_diverted
 from storage.failures import Failure
 from storage.records import Exchange, Handshake, Line, LineState, Step, utc_seconds
 
@@ -62,9 +64,16 @@ class _Neutral:
         date = next((value for name, value in page.headers if name.lower() == "date"), None)
         try:
             told = parsedate_to_datetime(date or "").timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         return told + _DATE_ROUNDING - (utc_seconds(page.start) + page.duration_us / 2e6)
+
+    def unknown_authority(self) -> str | None:
+        """Return the issuer of the chain's top, where nobody whom we trust vouches for it."""
+        for step in self.trace.steps:
+            if isinstance(step, Handshake) and step.failure == Failure.TLS_UNKNOWN_AUTHORITY:
+                return step.chain[-1].issuer if step.chain else None
+        return None
 
     def refused_for_its_dates(self) -> bool:
         return any(
@@ -124,10 +133,12 @@ class LineWatch:
 async def _look(prober: Prober, known_offset_us: int | None) -> Look:
     neutral = prober.settings.neutral
     numbers = itertools.count(1)  # connections are numbered through the whole round record
-    home = [_Neutral(url, prober.trace(numbers)) for url in neutral.home]
-    abroad = [_Neutral(url, prober.trace(numbers)) for url in neutral.abroad]
+    home = [_Neutral(url, prober.trace(numbers, neutral=True)) for url in neutral.home]
+    abroad = [_Neutral(url, prober.trace(numbers, neutral=True)) for url in neutral.abroad]
     visited = [*home, *abroad]
-    await asyncio.gather(*(_visit(prober, each) for each in visited))
+    (resolvers, nat64), _ = await asyncio.gather(
+        _ask_around(prober), asyncio.gather(*(_visit(prober, each) for each in visited))
+    )
     portal = None
     if not any(each.passed() for each in visited):
         portal = await _look_for_portal(prober, neutral.abroad, numbers)
@@ -143,10 +154,61 @@ async def _look(prober: Prober, known_offset_us: int | None) -> Look:
         clock_offset_us=_clock_offset_us(visited, known_offset_us),
         ipv4=_family_passed(visited, ipv6=False),
         ipv6=_family_passed(visited, ipv6=True),
+        resolver_asn=_resolver_asn(prober, resolvers),
+        diverted=is_diverted(resolvers, prober.system_server, prober.settings.resolvers.public),
+        nat64=nat64,
+        intercepted=_intercepted(visited),
+        tunnelled=_tunnelled(prober),
+        portal_status=portal.exchange.status if portal and portal.exchange else None,
     )
     blobs = {name: data for each in visited for name, data in each.trace.blobs.items()}
     hosts = [each.host() for each in [*abroad, *home] if each.passed()]
     return Look(line, steps, [host for host in hosts if host], blobs)
+
+
+async def _ask_around(prober: Prober) -> tuple[list[Resolver], bool]:
+    """Ask who we are seen as, and whether IPv4 hosts have made-up IPv6 addresses."""
+    resolvers = prober.settings.resolvers
+    timeout = prober.settings.limits.dns_timeout
+    return await asyncio.gather(
+        ask_whoami(resolvers.whoami, prober.own, prober.system_server, resolvers.public, timeout),
+        has_nat64(timeout),
+    )
+
+
+def _resolver_asn(prober: Prober, resolvers: Sequence[Resolver]) -> int | None:
+    """Return the network of the resolver that answers for the system's."""
+    if prober.networks is None:
+        return None
+    for resolver in resolvers:
+        if resolver.server == prober.system_server:
+            return next(filter(None, map(prober.networks.asn_of, sorted(resolver.seen_as))), None)
+    return None
+
+
+def _intercepted(visited: Sequence[_Neutral]) -> bool | None:
+    """Tell whether one unknown authority vouches for at least two neutral hosts' chains.
+
+    Then it sits on this machine or its network and intercepts everything. None where no neutral
+    host showed a chain at all.
+    """
+    issuers = [issuer for each in visited if (issuer := each.unknown_authority()) is not None]
+    if any(issuers.count(issuer) > 1 for issuer in issuers):
+        return True
+    shown = any(
+        isinstance(step, Handshake) and step.chain for each in visited for step in each.trace.steps
+    )
+    return False if shown else None
+
+
+def _tunnelled(prober: Prober) -> bool | None:
+    """Tell whether a VPN is suspected: by the default route, or by a network of servers."""
+    by_route = leaves_by_tunnel()
+    networks = (
+        [prober.networks.network_of(a) for a in prober.own.public()] if prober.networks else []
+    )
+    by_network = any(is_hosting(network.name) for network in networks if network is not None)
+    return True if by_network else by_route
 
 
 async def _visit(prober: Prober, neutral: _Neutral) -> None:

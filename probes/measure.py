@@ -63,7 +63,7 @@ async def measure(
         finally:
             record = _record(prober, trace, url, started, round_id, complete=complete)
             if complete or trace.steps:
-                kept = await keep(record, trace.blobs)
+                kept = await keep(record, prober.own.scrub_blobs(trace.blobs))
         follow_up = await _follow_up(prober, trace, record, kept, keep, budget)
     return Measured(kept, record, follow_up)
 
@@ -79,7 +79,7 @@ def _record(
     follows: str | None = None,
 ) -> Measurement:
     assert prober.line is not None, "a round looks at its line first"
-    return Measurement(
+    record = Measurement(
         simulated=prober.simulated,
         tool=prober.tool,
         url=url,
@@ -93,6 +93,7 @@ def _record(
         steps=list(trace.steps),
         helpers=list(trace.helpers),
     )
+    return prober.own.scrub_record(record)
 
 
 async def _observe(
@@ -187,5 +188,5 @@ async def _follow_up(
             follows=measured_id,
         )
         if complete or own.steps:
-            kept = await keep(record, own.blobs)
+            kept = await keep(record, prober.own.scrub_blobs(own.blobs))
     return ((kept, record),)

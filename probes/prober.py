@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from probes.addresses import OwnAddresses
 from probes.certificates import CertificateJudge
 from probes.clock import Clock
 from probes.dns import system_servers
 from probes.doh import DohResolver
+from probes.own import OwnAddresses
 from probes.settings import Settings
 from probes.trace import Trace
+from storage.networks import Network, NetworksTable
 from storage.records import Line, Vantage
 
 _RECENT = 10  # so many visits are looked back on to notice that the line has gone
@@ -41,6 +42,9 @@ class Prober:
     simulated: bool
     tool: str
     own: OwnAddresses = field(default_factory=OwnAddresses)
+    networks: NetworksTable | None = None
+    # Finds the pseudonym for the network that the line turns out to be on; None: it is given.
+    identify: Callable[[Network | None], Vantage] | None = None
     line: Line | None = None
     neutrals: Sequence[NeutralHost] = ()
     system_server: str | None = None
@@ -77,9 +81,21 @@ class Prober:
         self._recent.append(wrong)
         return len(self._recent) >= _FEWEST and 2 * sum(self._recent) > len(self._recent)
 
-    def trace(self, connections: itertools.count[int] | None = None) -> Trace:
+    def trace(
+        self, connections: itertools.count[int] | None = None, *, neutral: bool = False
+    ) -> Trace:
         """Return an empty trace; traces given the same `connections` share their numbering."""
-        return Trace(self.clock, self.own, connections or itertools.count(1))
+        return Trace(
+            self.clock, self.own, connections or itertools.count(1), self.networks, neutral
+        )
+
+    def locate_vantage(self) -> None:
+        """Take the pseudonym that belongs to the network of the line's public address."""
+        if self.identify is None:
+            return
+        table = self.networks
+        known = [table.network_of(address) for address in self.own.public()] if table else []
+        self.vantage = self.identify(next(filter(None, known), None))
 
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[None]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from probes.instrument import describe_instrument
 from probes.line import LineWatch, Look, look_at_line
 from probes.measure import Keep, Measured, measure
 from probes.prober import Prober
@@ -67,7 +68,7 @@ class _Running:
         look = await self.line_watch.look_again()
         if look is not None:
             self.latest = _record(self.prober, look, started, targets=0)
-            await self.keep(self.latest, look.blobs)
+            await self.keep(self.latest, self.prober.own.scrub_blobs(look.blobs))
 
 
 async def run_round(
@@ -88,9 +89,10 @@ async def run_round(
     async with prober.connections():
         started = utc_text(prober.clock.wall())
         look = await look_at_line(prober)
+        prober.locate_vantage()
         prober.begin(look.line, look.neutrals)
         record = _record(prober, look, started, targets=len(urls))
-        round_id = await keep(record, look.blobs)
+        round_id = await keep(record, prober.own.scrub_blobs(look.blobs))
         on_line(record)
         if look.line.state != "up":
             return RoundDone(round_id, record, urls)
@@ -102,7 +104,7 @@ async def run_round(
 
 
 def _record(prober: Prober, look: Look, started: str, targets: int) -> Round:
-    return Round(
+    record = Round(
         simulated=prober.simulated,
         tool=prober.tool,
         time=started,
@@ -110,4 +112,10 @@ def _record(prober: Prober, look: Look, started: str, targets: int) -> Round:
         line=look.line,
         steps=look.steps,
         targets=targets,
+        instrument=describe_instrument(
+            prober.clock.wall(),
+            prober.networks.date if prober.networks else None,
+            prober.settings.tls.ca_bundle,
+        ),
     )
+    return prober.own.scrub_record(record)

@@ -30,6 +30,15 @@ class DohServer(_Section, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
 
 
+class Whoami(_Section, frozen=True, kw_only=True):
+    """A name whose answer is the address that asked: the resolver's, or ours at `server`."""
+
+    name: str
+    type: Literal["A", "AAAA", "TXT"] = "TXT"
+    server: str = ""  # empty: asked of the system's and the public resolvers
+    port: int = 53
+
+
 class Resolvers(_Section, frozen=True, kw_only=True):
     """[resolvers]: whom to ask besides the system's resolver."""
 
@@ -37,6 +46,11 @@ class Resolvers(_Section, frozen=True, kw_only=True):
     doh: tuple[DohServer, ...] = (
         DohServer(url="https://dns.google/dns-query", addresses=("8.8.8.8",)),
         DohServer(url="https://dns.quad9.net/dns-query", addresses=("9.9.9.9",)),
+    )
+    whoami: tuple[Whoami, ...] = (
+        Whoami(name="o-o.myaddr.l.google.com"),
+        Whoami(name="o-o.myaddr.l.google.com", server="216.239.32.10"),
+        Whoami(name="myip.opendns.com", type="A", server="208.67.222.222"),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
-from probes.addresses import OwnAddresses
 from probes.clock import Clock
+from probes.own import OwnAddresses
+from storage.networks import NetworksTable
 from storage.records import Arm, HelperAnswer, Purpose, Step, digest, utc_text
 
 
@@ -39,6 +40,8 @@ class Trace:
     clock: Clock
     own: OwnAddresses
     connections: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    networks: NetworksTable | None = None
+    neutral: bool = False  # of a host that may be believed when it says whom it sees
     steps: list[Step] = field(default_factory=list)
     helpers: list[HelperAnswer] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -46,6 +49,10 @@ class Trace:
     def watch(self) -> Stopwatch:
         """Start timing a step."""
         return Stopwatch(self.clock, utc_text(self.clock.wall()), self.clock.monotonic())
+
+    def asn_of(self, address: str | None) -> int | None:
+        """Return the network of an address, None where it is unknown."""
+        return self.networks.asn_of(address) if self.networks and address else None
 
     def next_connection(self) -> int:
         """Return the number that ties connect, handshake and exchange together."""

@@ -74,7 +74,9 @@ class Visit:
 
     async def _resolve(self, stage: Stage, host: str) -> Addresses:
         if is_address(host):
-            forbidden = stage.hop > 0 and is_forbidden(host)
+            forbidden = stage.hop > 0 and self._is_forbidden(host)
+            if forbidden:
+                self._record_forbidden(stage, host)
             return Addresses([] if forbidden else [host], [])
         limits, public = self.prober.settings.limits, self.prober.settings.resolvers.public
         system = [
@@ -134,9 +136,12 @@ class Visit:
                 continue
             family.append(address)
         chosen = [*taken["AF_INET"], *taken["AF_INET6"]]
-        for address in filter(is_forbidden, chosen):
+        for address in filter(self._is_forbidden, chosen):
             self._record_forbidden(stage, address)
-        return [address for address in chosen if not is_forbidden(address)]
+        return [address for address in chosen if not self._is_forbidden(address)]
+
+    def _is_forbidden(self, address: str) -> bool:
+        return is_forbidden(address) or self.prober.own.is_own(address)
 
     def _record_forbidden(self, stage: Stage, address: str) -> None:
         watch = self.trace.watch()

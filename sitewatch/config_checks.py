@@ -82,6 +82,11 @@ def _resolvers(resolvers: Resolvers) -> Iterator[Problem]:
         yield from _each("resolvers.doh.addresses", server.addresses, _address)
         if not server.addresses:
             yield "resolvers.doh.addresses", f"{server.url} needs at least one address"
+    for entry in resolvers.whoami:
+        yield from _each("resolvers.whoami.name", [entry.name], _host)
+        yield from _each("resolvers.whoami.server", filter(None, [entry.server]), _address)
+        if not 1 <= entry.port <= 65535:
+            yield "resolvers.whoami.port", f"not a port: {entry.port}"
 
 
 def _limits(limits: Limits) -> Iterator[Problem]:

@@ -141,6 +141,7 @@ def services_of(settings: Settings) -> frozenset[str]:
         [
             *(f"public resolver {address}" for address in settings.resolvers.public),
             *(f"encrypted resolver {host_of(server.url)}" for server in settings.resolvers.doh),
+            *(f"whoami server {w.server}" for w in settings.resolvers.whoami if w.server),
             *(f"helper {host_of(url)}" for url in settings.helpers.urls),
             *(f"neutral site {host_of(url)}" for url in settings.neutral.home),
             *(f"neutral site {host_of(url)}" for url in settings.neutral.abroad),

@@ -7,8 +7,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from probes.addresses import OwnAddresses
 from probes.clock import SystemClock
+from probes.own import OwnAddresses
 from probes.trace import Trace
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from probes.settings import DohServer, Helpers, Neutral, Resolvers, Settings
+from probes.settings import DohServer, Helpers, Neutral, Resolvers, Settings, Whoami
 from sitewatch.consent import (
     TEXT_VERSION,
     ConsentError,
@@ -66,6 +66,7 @@ def test_every_service_that_learns_the_address_is_named() -> None:
         resolvers=Resolvers(
             public=("192.0.2.53",),
             doh=(DohServer(url="https://doh.example/dns-query", addresses=("192.0.2.54",)),),
+            whoami=(Whoami(name="me.example"), Whoami(name="me.example", server="192.0.2.55")),
         ),
         helpers=Helpers(urls=("https://helper.example/",)),
         neutral=Neutral(home=("https://home.example/",), abroad=("https://abroad.example/",)),
@@ -73,6 +74,7 @@ def test_every_service_that_learns_the_address_is_named() -> None:
     assert services_of(settings) == {
         "public resolver 192.0.2.53",
         "encrypted resolver doh.example",
+        "whoami server 192.0.2.55",
         "helper helper.example",
         "neutral site home.example",
         "neutral site abroad.example",
