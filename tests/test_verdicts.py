@@ -3,22 +3,31 @@
 from pathlib import Path
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reports.cases import gather, inputs_hash
 from reports.rules import RULES_VERSION, weight_of
 from reports.verdicts import judge, judge_all
-from storage.records import Line, record_id
+from storage.records import HelperAnswer, Line, Lookup, Step, record_id
 from storage.store import Store
 from tests.cases import (
+    DOH,
+    FORGED,
+    NAME,
     NEIGHBOUR,
+    RESET,
+    SITE,
     START,
     TIMEOUT,
     UP,
     arms,
     case,
+    connection,
     helper,
     later,
     loads,
+    lookup,
     measurement,
     stored,
 )
@@ -101,3 +110,66 @@ def test_verdicts_are_kept_and_only_judged_again_when_an_input_comes(tmp_path: P
         complete = judge_all(store, gather(everything))
         judged = [v for v in complete.values() if v.reasons != ["kept"]]
         assert {verdict.certainty for verdict in judged} == {"confirmed"}
+
+
+FAILURES = st.sampled_from([None, TIMEOUT, RESET, "ssl_unknown_authority", "unknown_failure", "?"])
+ADDRESSES = st.sampled_from([SITE, FORGED, "10.10.34.34", "2606:2800:220:1::1", "not an address"])
+ATTEMPTS = st.integers(0, 2)
+LOOKUPS = st.builds(
+    lookup,
+    st.lists(ADDRESSES, max_size=2),
+    resolver=st.sampled_from(["system", "udp", DOH]),
+    failure=st.sampled_from([None, "dns_nxdomain_error", "dns_temporary_failure", TIMEOUT]),
+    replies=st.lists(st.lists(ADDRESSES, max_size=1), max_size=2),
+    attempt=ATTEMPTS,
+    hop=st.integers(0, 1),
+    name=st.sampled_from([NAME, "warning.example.net", ""]),
+    type=st.sampled_from(["A", "AAAA"]),
+)
+CONNECTIONS = st.builds(
+    connection,
+    address=ADDRESSES,
+    name=st.sampled_from([NAME, "warning.example.net", None]),
+    tcp=FAILURES,
+    tls=FAILURES,
+    http=FAILURES,
+    status=st.sampled_from([200, 301, 403, 503, 0]),
+    attempt=ATTEMPTS,
+    hop=st.integers(0, 1),
+    number=st.integers(1, 3),
+    arm=st.sampled_from([None, None, "name@site", "neutral@site", "name@neutral"]),
+    secure=st.booleans(),
+)
+STEPS = st.lists(st.one_of(LOOKUPS.map(lambda step: [step]), CONNECTIONS), max_size=8)
+HELPERS = st.builds(
+    helper,
+    st.booleans(),
+    answered=st.booleans(),
+    layer=st.sampled_from(["dns", "tcp", "tls"]),
+    failure=FAILURES.filter(bool),
+)
+
+
+@settings(deadline=None)  # a busy machine is no defect
+@given(STEPS, STEPS, st.lists(HELPERS, max_size=2), STEPS, st.sampled_from(["http", "https"]))
+def test_whatever_was_recorded_is_judged_within_what_may_be_alleged(
+    steps: list[list[Step]],
+    followed: list[list[Step]],
+    helpers: list[HelperAnswer],
+    seen: list[list[Step]],
+    scheme: str,
+) -> None:
+    url = f"{scheme}://{NAME}/"
+    record = measurement([s for part in steps for s in part], url=url, helpers=helpers)
+    witness = measurement([s for part in seen for s in part], url=url, vantage=NEIGHBOUR)
+    contrast = [s for part in followed for s in part]
+    verdict = judge(case(record, contrast=contrast, witnesses=[witness]))
+    assert (verdict.certainty in ("likely", "confirmed")) == (verdict.status == "blocked")
+    assert (verdict.certainty is None) == (verdict.layer is None)
+    assert (verdict.blocked_name is None) == (verdict.status != "blocked")
+    assert len(verdict.rules) == len(verdict.reasons) > 0
+    if verdict.status == "blocked":  # never by one helper and one's own failures alone
+        alone = msgspec.structs.replace(record, helpers=helpers[:1])
+        doubtless = [s for s in alone.steps if not isinstance(s, Lookup)]
+        lonely = judge(case(msgspec.structs.replace(alone, steps=doubtless)))
+        assert lonely.status != "blocked" or lonely.technique == "mitm"
