@@ -10,7 +10,7 @@ import msgspec
 
 from reports.content import Content
 from reports.episodes import Episode
-from reports.incidents import Outage
+from reports.incidents import Outage, incidents_of, named
 from reports.lines import LineSpan
 from reports.text import plain
 
@@ -35,7 +35,13 @@ def document(
     generated: str,
     simulated: bool | None,
 ) -> str:
-    """Return a document of format sitewatch-episodes/1 as indented JSON text."""
+    """Return a document of format sitewatch-episodes/1 as indented JSON text.
+
+    Episodes that come straight from readings get their incidents here.
+    """
+    episodes = list(episodes)
+    if any(episode.incident is None for episode in episodes):
+        episodes = named(episodes, incidents_of(episodes, readings=[]))
     value = {
         "format": FORMAT,
         "generated": generated,

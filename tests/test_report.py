@@ -6,11 +6,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from reports.episodes import find_episodes
 from reports.errors import ReportError
 from reports.markdown import escaped
 from reports.report import Summary, write_report
+from reports.tables import document as document_of
 from storage.records import LineState
 from storage.store import Store
+from tests.histories import history
 from tests.month import write_month
 
 SCHEMA = json.loads(
@@ -88,6 +91,14 @@ def test_public_times_are_rounded_unless_exact(month: Path, tmp_path: Path) -> N
     for episode in document(tmp_path)["episodes"]:
         assert episode["onset_earliest"].endswith("0:00Z")
         assert episode["end_latest"].endswith("0:00Z")
+
+
+def test_episodes_without_incidents_get_them_in_the_document() -> None:
+    readings = history("obbo") + history("obbo", asn=64497, vantage="bbbb")
+    text = document_of(find_episodes(readings), generated="2017-07-11", simulated=None)
+    value = json.loads(text)
+    jsonschema.validate(value, SCHEMA)
+    assert len({episode["incident"] for episode in value["episodes"]}) == 1
 
 
 def test_rounding_changes_no_id(month: Path, tmp_path: Path) -> None:
