@@ -24,7 +24,7 @@ from storage.database import (
 from storage.errors import StoreError, named
 from storage.importing import Imported
 from storage.judged import Judged
-from storage.keys import KeysFile
+from storage.keys import ExportKeys, KeysFile
 from storage.migrate import upgrade
 from storage.reading import Selection, Stored
 from storage.records import Measurement, Round, Vantage, Verdict
@@ -114,6 +114,10 @@ class Store:
             source=source,
         )
         return self._writer.submit(lambda _connection: self._keys.own(wanted)).result()
+
+    def export_keys(self) -> ExportKeys:
+        """Return the keys that sign what this installation exports."""
+        return self.write(lambda _connection: self._keys.for_export())
 
     def add(
         self, record: Round | Measurement, blobs: Mapping[str, bytes] | None = None

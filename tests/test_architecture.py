@@ -152,11 +152,13 @@ def test_the_packages_have_no_import_cycles() -> None:
 
 
 def test_every_imported_library_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = dict(project["optional-dependencies"])
+    del extras["dev"]
     declared = {
         re.split(r"[ <>=!~\[;]", text)[0].lower().replace("_", "-")
-        for text in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
-            "dependencies"
-        ]
+        for texts in (project["dependencies"], *extras.values())
+        for text in texts
     }
     providers = importlib.metadata.packages_distributions()
     foreign = {
