@@ -1,0 +1,115 @@
+"""Reading OONI's files line by line: JSON Lines or one document, plain, gzip or zstandard.
+
+A file may be of any size and hostile: at most one line is held at a time, and no line is longer
+than MOST_LINE_BYTES.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import zstandard
+
+from storage.errors import StoreError
+
+MOST_LINE_BYTES = 32 << 20  # a page of ten redirects at half a megabyte each, as base64, fits
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_MOST_WINDOW = 1 << 27  # what the zstandard program itself accepts without a flag
+_BUFFER = 1 << 20
+_HEAD = 64 * 1024
+# gzip cannot do better than 1032; zstandard can, but no file of measurements comes near.
+_MOST_EXPANSION = 2000
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of the file, or why there is none; lines are counted from 1."""
+
+    number: int
+    data: bytes
+    problem: str | None = None
+
+
+def looks_like_json(path: Path) -> bool:
+    """Tell whether a file, unpacked, begins like a JSON object. StoreError if it is unreadable."""
+    try:
+        with ExitStack() as stack:
+            head = _unpacked(path, stack)[0].read(_HEAD)
+    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError):
+        return False
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+
+
+def lines(path: Path) -> Iterator[Line]:
+    """Yield the lines that are not blank; a damaged file ends with a line that says so.
+
+    A file whose first line is a lone brace is one document over many lines.
+    """
+    number = 0
+    with ExitStack() as stack:
+        try:
+            stream, packed = _unpacked(path, stack)
+            for number, data in _numbered(stream, packed):
+                if number == 1 and data.strip() == b"{":
+                    yield _whole(stream, data)
+                    return
+                if len(data) > MOST_LINE_BYTES:
+                    yield Line(number, b"", f"longer than {MOST_LINE_BYTES} bytes")
+                elif not data.isspace():
+                    yield Line(number, data)
+        except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+            yield Line(number + 1, b"", f"the file is damaged here ({error})")
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _unpacked(path: Path, stack: ExitStack) -> tuple[BinaryIO, BinaryIO | None]:
+    """Return a buffered stream of the content, and the file it is packed in if it is."""
+    file = stack.enter_context(path.open("rb"))
+    magic = file.read(4)
+    file.seek(0)
+    if magic.startswith(_GZIP):
+        packed = stack.enter_context(gzip.GzipFile(fileobj=file))
+        return io.BufferedReader(packed, _BUFFER), file
+    if magic == _ZSTD:
+        reader = zstandard.ZstdDecompressor(max_window_size=_MOST_WINDOW).stream_reader(
+            file, read_across_frames=True
+        )
+        return io.BufferedReader(stack.enter_context(reader), _BUFFER), file
+    return file, None
+
+
+def _numbered(stream: BinaryIO, packed: BinaryIO | None) -> Iterator[tuple[int, bytes]]:
+    """Yield each line with its number; of one that is too long only its beginning."""
+    number = 0
+    while data := stream.readline(MOST_LINE_BYTES + 1):
+        _require_sane(stream, packed)
+        number += 1
+        yield number, data
+        while len(data) > MOST_LINE_BYTES and not data.endswith(b"\n"):
+            _require_sane(stream, packed)
+            rest = stream.readline(_BUFFER)
+            if not rest or rest.endswith(b"\n"):
+                break
+
+
+def _whole(stream: BinaryIO, first: bytes) -> Line:
+    data = first + stream.read(MOST_LINE_BYTES + 1)
+    if len(data) > MOST_LINE_BYTES:
+        return Line(1, b"", f"one document longer than {MOST_LINE_BYTES} bytes")
+    return Line(1, data)
+
+
+def _require_sane(stream: BinaryIO, packed: BinaryIO | None) -> None:
+    if packed is not None:
+        most = MOST_LINE_BYTES + _MOST_EXPANSION * packed.tell()
+        if stream.tell() > most:
+            raise EOFError("it expands beyond all measure")
