@@ -20,6 +20,7 @@ _COMMANDS = {
     "pause": "pause",
     "resume": "resume",
     "wipe": "wipe",
+    "targets": "targets",
     "demo": "demo",
 }
 
