@@ -34,6 +34,16 @@ def database_option(command: Command) -> Command:
     )(command)
 
 
+def identity_option(command: Command) -> Command:
+    """Add --identity FILE, for encrypted bundles."""
+    return click.option(
+        "--identity",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="File with the age identity that an encrypted bundle was made for.",
+    )(command)
+
+
 def country_option(command: Command) -> Command:
     """Add --country CC, given on as two capital letters."""
     return click.option(

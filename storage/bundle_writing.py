@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, func, select
 
 from storage.bundle import (
     MAX_PENDING_BYTES,
@@ -25,52 +25,22 @@ from storage.chain import (
     Envelope,
     certified_keys,
     public_hex,
-    require_certified,
     require_matching,
     signed,
 )
-from storage.compression import expand_record
 from storage.derived_records import derive
 from storage.errors import RefusedError
 from storage.insertion import kind_of
-from storage.intake import Sound, accept, referred_blobs
+from storage.intake import Sound, referred_blobs
 from storage.keys import ExportKeys
-from storage.reading import blob_of, envelopes_of
+from storage.reading import blob_of
 from storage.records import digest
-from storage.schema import certifications, envelopes, records
+from storage.schema import envelopes, records
 from storage.seen import Seen
 from storage.stretches import Span, envelope_pages, stretches
+from storage.wanted import Exported, Wanted, all_certifications, sound_in, sound_records
 
 _PAGE = 100
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which records: `since` (inclusive) to `until` (exclusive), UTC text; of which country."""
-
-    since: str | None = None
-    until: str | None = None
-    country: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Return what must hold of a row of `records`."""
-        found: list[ColumnElement[bool]] = []
-        if self.since is not None:
-            found.append(records.c.time >= self.since)
-        if self.until is not None:
-            found.append(records.c.time < self.until)
-        if self.country is not None:
-            found.append(records.c.country == self.country)
-        return found
-
-
-class Exported(msgspec.Struct, kw_only=True):
-    """What was written; `left_out` has a line for each thing that did not verify."""
-
-    records: int = 0
-    blobs: int = 0
-    withheld: int = 0
-    thinned: int = 0
-    left_out: list[str] = []
 
 
 class BundleWriter:
@@ -89,7 +59,7 @@ class BundleWriter:
         self._frames = FrameWriter(out)
         self._tool = tool
         self._done = Exported()
-        self._certifications = _certifications(connection)
+        self._certifications = all_certifications(connection)
         self._certified = certified_keys(self._certifications)
 
     # --- exact bundles -----------------------------------------------------------------------
@@ -163,7 +133,7 @@ class BundleWriter:
             self._done.thinned += 1
             return None, "thinned"
         try:
-            sound = _sound(row)
+            sound = sound_in(row)
             require_matching(envelope, sound.id, sound.record)
         except RefusedError as error:
             self._done.left_out.append(f"record {error}")
@@ -206,7 +176,7 @@ class BundleWriter:
         """Write derived records, in the order of their originals' ids, which tells nothing."""
         vantages = set[str]()
         self._head(exact=False, empty=False)
-        for sound in self._sound_records():
+        for sound in sound_records(self._connection, self._wanted, self._done):
             vantage = sound.record.vantage.id
             vantages.add(vantage)
             key = self._public_key(vantage)
@@ -220,33 +190,6 @@ class BundleWriter:
             raise RefusedError("no record is wanted; nothing was written")
         own = sorted(vantage for vantage in vantages if vantage in self._keys.present)
         return self._finish(self._public_key(own[0] if own else ""))
-
-    def _sound_records(self) -> Iterator[Sound]:
-        """Yield the records wanted, each held against its envelopes first."""
-        query = select(records.c.id, records.c.codec, records.c.canonical).limit(_PAGE)
-        query = query.where(*self._wanted.conditions()).order_by(records.c.id)
-        last = ""
-        while rows := self._connection.execute(query.where(records.c.id > last)).all():
-            for row in rows:
-                if row.canonical is None:
-                    self._done.thinned += 1
-                    continue
-                try:
-                    sound = _sound(row)
-                    self._require_signed(sound)
-                except RefusedError as error:
-                    self._done.left_out.append(f"record {error}")
-                    continue
-                yield sound
-            last = rows[-1].id
-
-    def _require_signed(self, sound: Sound) -> None:
-        envelopes = envelopes_of(self._connection, sound.id)
-        if not envelopes:
-            raise RefusedError(f"{sound.id}: nobody signed it")
-        for envelope in envelopes:
-            require_certified(envelope, self._certified)
-            require_matching(envelope, sound.id, sound.record)
 
     def _public_key(self, vantage: str) -> Ed25519PrivateKey:
         return self._keys.public(vantage if vantage in self._keys.present else "")
@@ -280,22 +223,3 @@ class BundleWriter:
 
     def _is_certified(self, certification: Certification) -> bool:
         return certification.key in self._certified.get(certification.vantage, ())
-
-
-def _certifications(connection: Connection) -> list[Certification]:
-    """Return all public keys, each vantage's in the order of their certification."""
-    columns = [certifications.c[field] for field in Certification.__struct_fields__]
-    query = select(*columns).order_by(
-        certifications.c.vantage, certifications.c.since, certifications.c.key
-    )
-    return [Certification(**row._mapping) for row in connection.execute(query)]
-
-
-def _sound(row: Any) -> Sound:
-    try:
-        sound = accept(expand_record(row.codec, row.canonical))
-    except RefusedError as error:
-        raise RefusedError(f"{row.id}: {error}") from error
-    if sound.id != row.id:
-        raise RefusedError(f"{row.id}: its content has another hash")
-    return sound

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from storage.bundle_frames import Readable, Writable
 from storage.bundle_importing import Opener, import_bundle
-from storage.bundle_writing import BundleWriter, Exported, Wanted
+from storage.bundle_writing import BundleWriter
 from storage.encryption import decrypting, encrypting, identities_in, recipient_from
-from storage.errors import StoreError, named
+from storage.errors import RefusedError, StoreError, named
 from storage.files import Kind, written_whole
 from storage.importing import Imported
+from storage.lines import lines
 from storage.roots import Root, root_of
 from storage.store import Store
+from storage.wanted import Exported, Wanted
 
 __all__ = ["Exported", "Imported", "Opener", "Wanted"]
 
@@ -37,11 +41,29 @@ def export_bundle(
     known = [recipient_from(text) for text in recipients]
     keys = store.export_keys()
     with ExitStack() as stack:
-        file: Writable = stack.enter_context(written_whole(out)) if isinstance(out, Path) else out
+        file = stack.enter_context(_sink(out))
         sink = stack.enter_context(encrypting(file, known)) if known else file
         return store.read(
             lambda connection: _write(BundleWriter(connection, wanted, keys, sink, tool), exact)
         )
+
+
+def export_lines(store: Store, out: Path | Writable, wanted: Wanted, *, exact: bool) -> Exported:
+    """Write what is wanted as JSON Lines, with the verdicts that are kept, to a file or a stream.
+
+    StoreError if nothing is wanted, the file exists or cannot be written; then there is no file.
+    """
+
+    def write(connection: Connection) -> Exported:
+        done = Exported()
+        for line in lines(connection, wanted, exact=exact, done=done):
+            sink.write(line)
+        if not done.records:
+            raise RefusedError("no record is wanted; nothing was written")
+        return done
+
+    with _sink(out) as sink:
+        return store.read(write)
 
 
 def import_file(store: Store, path: Path, kind: Kind, identity: Path | None = None) -> Imported:
@@ -75,6 +97,10 @@ def root_of_store(store: Store) -> Root:
 
 def _write(writer: BundleWriter, exact: bool) -> Exported:
     return writer.exact() if exact else writer.public()
+
+
+def _sink(out: Path | Writable) -> AbstractContextManager[Writable]:
+    return written_whole(out) if isinstance(out, Path) else nullcontext(out)
 
 
 def _opened(path: Path) -> AbstractContextManager[Readable]:

@@ -1,4 +1,4 @@
-"""sitewatch import: merge other volunteers' databases into this one."""
+"""sitewatch import: merge other volunteers' databases and bundles into this one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import click
 
 from sitewatch.console import Failed, safe, say, told_in_one_line
 from sitewatch.installation import Installation
-from sitewatch.options import config_option, database_option
-from storage.store import StoreError
+from sitewatch.options import config_option, database_option, identity_option
+from storage.exchange import import_file
+from storage.files import kind_of_file
+from storage.importing import Imported
+from storage.store import Store, StoreError
 
 
-@click.command("import", epilog="Example: sitewatch import aigul.db timur.db")
+@click.command("import", epilog="Example: sitewatch import aigul.db timur.bundle")
 @click.argument(
     "files",
     metavar="FILE...",
@@ -20,20 +23,24 @@ from storage.store import StoreError
     required=True,
     type=click.Path(path_type=Path),
 )
+@identity_option
 @config_option
 @database_option
-def command(files: tuple[Path, ...], config_path: Path | None, database: str | None) -> None:
-    """Merge Sitewatch databases into this one; what is already known is not added twice.
+def command(
+    files: tuple[Path, ...], identity: Path | None, config_path: Path | None, database: str | None
+) -> None:
+    """Merge databases and exact bundles into this database; what is known is not added twice.
 
-    Each record is checked against its hash and signature first. Records that fail stay out and are
-    named, and the exit code is then 1.
+    What a file is, its content says, not its name. Each record is checked against its hash and
+    signature first. Of a database single records that fail stay out and are named, and the exit
+    code is then 1; of a bundle in which anything is wrong nothing enters.
     """
     refused = 0
     installation = Installation.load(config_path, database)
     with installation.open_store() as store:
         for file in files:
             with told_in_one_line(StoreError):
-                done = store.import_database(file)
+                done = _import(store, file, identity)
             say(
                 f"{safe(str(file))}: {done.records_new} records added, {done.records_known} known "
                 f"already, {done.blobs_new} blobs added, {len(done.refused)} refused"
@@ -43,3 +50,9 @@ def command(files: tuple[Path, ...], config_path: Path | None, database: str | N
             refused += len(done.refused)
     if refused:
         raise Failed(f"{refused} records or blobs did not pass their checks and stayed out")
+
+
+def _import(store: Store, file: Path, identity: Path | None) -> Imported:
+    kind = kind_of_file(file)
+    # Formats of other tools are of the kind "other"; a branch for each belongs here.
+    return import_file(store, file, kind, identity)
