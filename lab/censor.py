@@ -221,9 +221,7 @@ _RCODES = {
 
 def _address_drop(censor: Censor, plan: Plan) -> Judge:
     """Swallow everything to and from the addresses of some hosts."""
-    hidden = {
-        address_bytes(address) for host in censor.hosts for address in plan.addresses_of(host)
-    }
+    hidden = {address_bytes(address) for host in censor.hosts for address in plan.everywhere(host)}
 
     def judge(_seen: Seen | None, packet: Packet, _now: float) -> Decision:
         return DROP if packet.source in hidden or packet.destination in hidden else PASS
@@ -246,3 +244,6 @@ KINDS: dict[CensorKind, Callable[[Censor, Plan], Judge]] = {
     "http-reset": _http_reset,
     "http-page": _http_page,
 }
+
+# Kinds that must see each packet as it is on the wire: giant ones are cut up before them.
+COUNTING_KINDS: frozenset[CensorKind] = frozenset()

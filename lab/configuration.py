@@ -19,7 +19,7 @@ def write_client_files(folder: Path, scenario: Scenario, network: PlannedNetwork
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sitewatch.toml").write_text(_toml(_tables(scenario, network, ca)), "utf-8")
     _write_targets(folder / "targets.csv", scenario)
-    resolv = f"nameserver {network.resolver}\noptions timeout:1 attempts:2\n"
+    resolv = f"nameserver {network.name_server()}\noptions timeout:1 attempts:2\n"
     (folder / "resolv.conf").write_text(resolv)
     (folder / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     (folder / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
@@ -30,7 +30,7 @@ def _tables(scenario: Scenario, network: PlannedNetwork, ca: Path) -> _Tables:
     tables: _Tables = {
         "vantage": {
             "simulated": True,
-            "country": network.country,
+            "country": scenario.country,
             "asn": network.asn,
             "network": title or network.name,
         },

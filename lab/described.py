@@ -36,7 +36,20 @@ class Network(Value, frozen=True, kw_only=True):
     name: str
     asn: int
     title: str = ""  # the operator's name for people
+    country: str = ""  # in which servers believe its clients to be; empty: the scenario's
     latency_ms: float = 0.0  # one way
+    latency_back_ms: float | None = None  # from the servers; None: the same
+    jitter_ms: float = 0.0  # at most, added to each packet; they keep their order
+    loss: float = 0.0  # share of the packets, each way
+    reorder: float = 0.0  # share of the packets that others overtake, each way
+    bandwidth_kbit: float = 0.0  # each way; 0 is no limit
+    mtu: int = 0  # bytes of the narrowest link; 0 is no limit
+    mtu_silent: bool = False  # what is longer disappears without a word
+    silent_hops: tuple[int, ...] = ()  # routers that never answer, counted from 1
+    ipv6: Literal["none", "works", "broken"] = "none"  # broken: addresses, but nothing passes
+    nat_seconds: float = 0.0  # a private address behind a NAT that forgets idle flows; 0: none
+    home_resolver: bool = False  # its resolver stands in the client's home, at a private address
+    nat64: bool = False  # the client has IPv6 alone, and reaches IPv4 through a translator
 
 
 class Site(Value, frozen=True, kw_only=True):
@@ -52,11 +65,17 @@ class Site(Value, frozen=True, kw_only=True):
     redirect: str = ""  # every request is answered with 301 to this URL
     http: Literal["redirect", "serve", "closed"] = "redirect"  # what port 80 does
     https: bool = True
-    cdn: bool = False  # every resolver answers with an address of its own
+    # Another address for every resolver (or true), every network that asks, every ten seconds.
+    cdn: bool | Literal["resolver", "asker", "time"] = False
+    cname: tuple[str, ...] = ()  # aliases that lead from its names to its addresses
+    https_record: bool = False  # the name system says which HTTP it speaks
     share: str = ""  # host of the site whose addresses this one uses too
     refuse_countries: tuple[str, ...] = ()  # visitors from there get `refuse_status`
     refuse_status: int = 403
     echo: bool = False  # the page prints the visitor's address
+    addresses: int = 1  # how many it has; every answer gives all of them
+    at: tuple[str, ...] = ()  # fixed addresses, also private ones, instead of drawn ones
+    ipv6: Literal["", "none", "works", "dead"] = ""  # empty: as the scenario's `dual_stack` says
 
 
 class HelperServer(Value, frozen=True, kw_only=True):
@@ -88,4 +107,14 @@ class Down(Span, frozen=True, kw_only=True):
     """Hosts that nobody in the world can reach."""
 
     hosts: tuple[str, ...]
-    how: Literal["swallow", "refuse"] = "swallow"
+    how: Literal["swallow", "refuse", "unreachable", "nxdomain", "servfail"] = "swallow"
+
+
+class Resolver(Span, frozen=True, kw_only=True):
+    """A resolver's trouble: it is dead, late, cuts its answers off, or filters names."""
+
+    of: str = ""  # network, or name or address of a public resolver; empty: every network's
+    how: Literal["dead", "late", "truncate", "filter"]
+    names: tuple[str, ...] = ()  # with subdomains; none: all
+    delay_ms: float = 0.0  # late: by how much
+    answers: tuple[str, ...] = ("0.0.0.0",)  # filter: as a censor's

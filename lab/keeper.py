@@ -175,30 +175,34 @@ def _start(
 def _make_namespaces(plan: Plan, order: Order) -> dict[str, _Namespace]:
     """Make a network namespace for the servers, for abroad and for each client network."""
     outer = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-    helpers = [helper.address for helper in plan.helpers]
     made = {
-        SERVERS: _make_namespace(plan.server_addresses(), order),
-        ABROAD: _make_namespace(helpers, order),
+        SERVERS: _make_namespace(plan.server_addresses(), order, giants=True),
+        ABROAD: _make_namespace(plan.helper_addresses(), order),
     }
     for name, network in plan.networks.items():
         enter(outer)
-        made[name] = _make_namespace([network.client], order)
+        made[name] = _make_namespace(network.own_addresses(), order)
         _mount_files(network, order)
     os.close(outer)
     return made
 
 
-def _make_namespace(addresses: list[str], order: Order) -> _Namespace:
+def _make_namespace(addresses: list[str], order: Order, *, giants: bool = False) -> _Namespace:
     unshare(NEW_NETWORK | NEW_NAMESPACES)
-    # The world has no IPv6 yet. Where the switch is read-only its packets are dropped instead.
-    with contextlib.suppress(OSError):
-        Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+    by_family = {
+        six: [address for address in addresses if (":" in address) is six] for six in (False, True)
+    }
+    if not by_family[True]:
+        # Where the switch is read-only, packets of IPv6 find no address to come from.
+        with contextlib.suppress(OSError):
+            Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
     netlink.set_up("lo")
-    device = open_device(_DEVICE, packet_sockets=order.packet_sockets)
+    device = open_device(_DEVICE, packet_sockets=order.packet_sockets, giants=giants)
     for address in addresses:
         netlink.add_address(_DEVICE, address)
     netlink.set_up(_DEVICE)
-    netlink.add_default_route(_DEVICE, addresses[0] if addresses else None)
+    for family in filter(None, by_family.values()):
+        netlink.add_default_route(_DEVICE, family[0])
     network, mounts = (os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("net", "mnt"))
     return _Namespace(network, mounts, device)
 

@@ -5,10 +5,16 @@ Each function yields complaints, `key networks[0].name: what is wrong`, in the o
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
-from lab.described import Down, HelperServer, Network, Outage, Site, Span
+from lab.described import Down, HelperServer, Network, Outage, Resolver, Site, Span
+
+PUBLIC_RESOLVERS = ("8.8.8.8", "9.9.9.9", "dns.google", "dns.quad9.net")
+
+
+_SMALLEST_MTU = 576
 
 
 def network_mistakes(networks: Sequence[Network]) -> Iterator[str]:
@@ -16,6 +22,17 @@ def network_mistakes(networks: Sequence[Network]) -> Iterator[str]:
     if not networks:
         yield "key networks: at least one network is needed"
     yield from repeated("networks", [network.name for network in networks])
+    for number, network in enumerate(networks):
+        for key in ("loss", "reorder"):
+            if not 0 <= getattr(network, key) <= 1:
+                yield f"key networks[{number}].{key}: it is a share, from 0 to 1"
+        for key in ("latency_ms", "latency_back_ms", "jitter_ms", "bandwidth_kbit", "nat_seconds"):
+            if (getattr(network, key) or 0) < 0:
+                yield f"key networks[{number}].{key}: it is negative"
+        if network.mtu and network.mtu < _SMALLEST_MTU:
+            yield f"key networks[{number}].mtu: IPv4 needs {_SMALLEST_MTU} bytes at least"
+        if network.nat64 and (network.nat_seconds or network.ipv6 != "none"):
+            yield f"key networks[{number}].nat64: it goes with neither nat_seconds nor ipv6"
 
 
 def url_mistakes(urls: Iterable[str]) -> Iterator[str]:
@@ -31,6 +48,11 @@ def site_mistakes(sites: Sequence[Site], hosts: Sequence[str]) -> Iterator[str]:
     for number, site in enumerate(sites):
         if site.share and site.share not in hosts:
             yield f"key sites[{number}].share: no site is called {site.share!r}"
+        if site.addresses < 1:
+            yield f"key sites[{number}].addresses: at least one is needed"
+        for address in site.at:
+            if not _is_address(address):
+                yield f"key sites[{number}].at: {address!r} is no address"
 
 
 def helper_mistakes(helpers: Sequence[HelperServer]) -> Iterator[str]:
@@ -52,6 +74,17 @@ def trouble_mistakes(
         yield from span_mistakes(f"downs[{number}]", down)
         for host in set(down.hosts) - set(hosts):
             yield f"key downs[{number}].hosts: no site is called {host!r}"
+
+
+def resolver_mistakes(resolvers: Sequence[Resolver], networks: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with the resolvers' troubles."""
+    for number, resolver in enumerate(resolvers):
+        key = f"resolvers[{number}]"
+        yield from span_mistakes(key, resolver)
+        if resolver.of and resolver.of not in networks and resolver.of not in PUBLIC_RESOLVERS:
+            yield f"key {key}.of: neither a network nor a public resolver: {resolver.of!r}"
+        if resolver.how == "late" and resolver.delay_ms <= 0:
+            yield f"key {key}.delay_ms: a late resolver needs it"
 
 
 def unknown_network(key: str, name: str, networks: Collection[str]) -> Iterator[str]:
@@ -77,3 +110,11 @@ def repeated(key: str, names: Iterable[str]) -> Iterator[str]:
         if name in seen:
             yield f"key {key}: {name!r} is there twice"
         seen.add(name)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

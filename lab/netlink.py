@@ -18,6 +18,7 @@ _HARDWARE_ADDRESS, _NAME, _LINK_INFO, _NAMESPACE = 1, 3, 18, 28  # attributes of
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _ETHTOOL, _SET_SENDING_CHECKSUMS = 0x8946, 0x17
 _ADDRESS, _LOCAL = 1, 2  # attributes of an address
+_AT_ONCE = 0x02  # flag: do not look for duplicates
 _ROUTE_DEVICE, _ROUTE_SOURCE = 4, 7  # attributes of a route
 _MAIN_TABLE, _STATIC, _UNIVERSE, _LINK, _UNICAST = 254, 4, 0, 253, 1
 _HEADER = struct.Struct("=IHHII")
@@ -52,24 +53,28 @@ def send_checksums(device: str) -> None:
 
 
 def add_address(device: str, address: str) -> None:
-    """Give a device one IPv4 address that stands alone (/32)."""
-    packed = socket.inet_aton(address)
+    """Give a device one address of either family that stands alone (/32, /128)."""
+    family, packed = _packed(address)
     index = socket.if_nametoindex(device)
-    body = struct.pack("=BBBBi", socket.AF_INET, 32, 0, _UNIVERSE, index)
+    # Nobody else is on the link, so that no IPv6 address need be tried out first.
+    body = struct.pack("=BBBBi", family, 8 * len(packed), _AT_ONCE, _UNIVERSE, index)
     _request(
         _NEW_ADDRESS, _CREATE, body + _attribute(_LOCAL, packed) + _attribute(_ADDRESS, packed)
     )
 
 
-def add_default_route(device: str, source: str | None = None) -> None:
-    """Send everything to a device, by default from the address `source`."""
-    body = struct.pack(
-        "=BBBBBBBBI", socket.AF_INET, 0, 0, 0, _MAIN_TABLE, _STATIC, _LINK, _UNICAST, 0
-    )
+def add_default_route(device: str, source: str) -> None:
+    """Send everything of a family to a device, by default from the address `source`."""
+    family, packed = _packed(source)
+    body = struct.pack("=BBBBBBBBI", family, 0, 0, 0, _MAIN_TABLE, _STATIC, _LINK, _UNICAST, 0)
     body += _attribute(_ROUTE_DEVICE, struct.pack("=i", socket.if_nametoindex(device)))
-    if source is not None:
-        body += _attribute(_ROUTE_SOURCE, socket.inet_aton(source))
+    body += _attribute(_ROUTE_SOURCE, packed)
     _request(_NEW_ROUTE, _CREATE, body)
+
+
+def _packed(address: str) -> tuple[int, bytes]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.inet_pton(family, address)
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 from lab.configuration import write_client_files
 from lab.order import Order, write_order
 from lab.pki import Pki
-from lab.plan import PUBLIC_RESOLVERS, Plan, make_plan
+from lab.plan import Plan, make_plan
 from lab.scenario import Scenario
 
 _START_SECONDS = 30.0
@@ -200,7 +200,8 @@ class World:
 def _certificates(plan: Plan, pki: Pki) -> dict[str, str]:
     """Return the PEM file of every host that serves TLS."""
     names = {site.site.host: site.names for site in plan.sites.values() if site.site.https}
-    names |= {host: (host, address) for address, host in PUBLIC_RESOLVERS.items()}
+    for address, host in plan.public_resolvers().items():
+        names[host] = (*names.get(host, (host,)), address)
     names |= {helper.host: (helper.host,) for helper in plan.helpers}
     return {host: str(pki.leaf(covered).resolve()) for host, covered in names.items()}
 

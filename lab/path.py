@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import heapq
 import select
-import socket
 import time
 
-from lab import censor as censors
 from lab.clock import ScenarioClock
 from lab.described import Down
 from lab.devices import Device
-from lab.dpi import Reader, Seen
-from lab.plan import ABROAD, SERVERS, Plan, Route
+from lab.dpi import Seen
+from lab.offload import split
+from lab.plan import ABROAD, SERVERS, Plan
+from lab.side import Side, Way
 from lab.wire import (
     ACK,
     RST,
@@ -29,32 +29,13 @@ from lab.wire import (
     parse,
     tcp_segment,
     time_exceeded,
+    too_big,
+    unreachable,
     with_lower_ttl,
 )
 
 _AT_ONCE = 32  # packets read from one device before the others have their turn
-
-
-class _Side:
-    """One client network (or ABROAD) as the path sees it: its censors, troubles and routes."""
-
-    def __init__(self, name: str, plan: Plan) -> None:
-        self.name = name
-        known = plan.networks.get(name)
-        self.latency = known.latency if known else 0.0
-        self.rules = censors.judges(plan, name) if known else []
-        self.outages = [one for one in plan.scenario.outages if one.network == name]
-        self.reader = Reader()
-        self._plan = plan
-        self._routes: dict[bytes, Route] = {}
-
-    def route(self, address: bytes) -> Route:
-        """Return the way to an address, worked out once."""
-        found = self._routes.get(address)
-        if found is None:
-            found = self._plan.route(self.name, socket.inet_ntoa(address))
-            self._routes[address] = found
-        return found
+_HOST_UNREACHABLE = {4: 1, 16: 3}  # code by the bytes of an address
 
 
 class Path:
@@ -66,9 +47,10 @@ class Path:
         self._owner = {
             address_bytes(address): owner for address, owner in plan.namespace_of().items()
         }
-        self._sides = {name: _Side(name, plan) for name in (*plan.networks, ABROAD)}
+        self._sides = {name: Side(name, plan) for name in (*plan.networks, ABROAD)}
+        self._counting = {name for name, side in self._sides.items() if side.counts_packets}
         self._downs = _downs(plan)
-        self._later: list[tuple[float, int, Device, bytes]] = []  # due, order, device, packet
+        self._later: list[tuple[float, int, str, bytes, bytes]] = []  # due, order, for whom, what
         self._order = 0
 
     def run(self) -> None:
@@ -80,13 +62,14 @@ class Path:
         while True:
             for descriptor, _ in poll.poll(self._wait()):
                 self._read(names[descriptor])
-            self._deliver_due()
+            if self._later:
+                self._deliver_due()
 
     def _read(self, name: str) -> None:
         device = self._devices[name]
         with contextlib.suppress(BlockingIOError):
             for _ in range(_AT_ONCE):
-                packet = parse(device.read())
+                packet = parse(*device.read())
                 if packet is not None:
                     self._carry(packet, name)
 
@@ -96,126 +79,187 @@ class Path:
     def _deliver_due(self) -> None:
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
-            _, _, device, data = heapq.heappop(self._later)
-            _write(device, data)
+            _, _, namespace, data, offload = heapq.heappop(self._later)
+            self._write(namespace, data, offload)
 
-    def _send(self, namespace: str, data: bytes, delay: float) -> None:
+    def _send(self, namespace: str, data: bytes, delay: float, offload: bytes = b"") -> None:
         if delay <= 0:
-            _write(self._devices[namespace], data)
+            self._write(namespace, data, offload)
             return
         self._order += 1
         due = time.monotonic() + delay
-        heapq.heappush(self._later, (due, self._order, self._devices[namespace], data))
+        heapq.heappush(self._later, (due, self._order, namespace, data, offload))
+
+    def _write(self, namespace: str, data: bytes, offload: bytes) -> None:
+        """Hand a packet to a kernel; a full queue loses it, as on any network."""
+        side = self._sides.get(namespace)
+        if side is not None and side.edge is not None:
+            rewritten = side.edge.inward(data, offload, time.monotonic())
+            if rewritten is None:
+                return
+            data, offload = rewritten
+        with contextlib.suppress(BlockingIOError):
+            self._devices[namespace].write(data, offload)
 
     # --- one packet ---------------------------------------------------------------------------
 
     def _carry(self, packet: Packet, origin: str) -> None:
         """Take one packet from the namespace `origin` as far as it comes."""
+        side = self._sides.get(origin)
+        if side is not None and side.edge is not None:
+            translated = side.edge.outward(packet, time.monotonic())
+            if translated is None:
+                return
+            packet = translated
         owner = self._owner.get(packet.destination)
         if self._owner.get(packet.source) != origin or owner is None or owner == origin:
             return  # a forged source, or nobody's address
         now = self._clock.now()
         inward = owner not in (SERVERS, ABROAD) or origin == SERVERS
-        side = self._sides[owner if inward else origin]
-        if any(outage.active(now) for outage in side.outages):
+        here = self._sides[owner if inward else origin]
+        if here.is_out(now) or (here.ipv6_broken and len(packet.source) == 16):
             return
-        if inward:
-            self._carry_in(packet, side, now)
+        if not inward:
+            self._carry_out(packet, here, owner, now)
+        elif packet.offload and here.name in self._counting:
+            for piece in split(packet.data, packet.offload):
+                cut = parse(*piece)
+                if cut is not None:
+                    self._carry_in(cut, here, now)
         else:
-            self._carry_out(packet, side, owner, now)
+            self._carry_in(packet, here, now)
 
-    def _carry_out(self, packet: Packet, side: _Side, owner: str, now: float) -> None:
+    def _carry_out(self, packet: Packet, side: Side, owner: str, now: float) -> None:
         """Take a packet from a client network or abroad towards a server."""
-        route = side.route(packet.destination)
-        if side.rules and packet.ttl >= route.censor:
+        way = side.way(packet.destination)
+        if side.line.mtu and len(packet.data) > side.line.mtu:
+            self._say_too_big(packet, way, side, side.name)
+            return
+        delay = self._delay(packet, side, inward=False)
+        if delay is None:
+            return
+        if side.has_rules and way.hops >= way.censor <= packet.ttl:
             seen = side.reader.read(packet)
-            if not self._passes(seen, packet, side, route, owner, now):
+            if not self._passes(seen, packet, side, way, owner, now):
                 return
-        if packet.ttl <= len(route.routers):
-            self._exceed(packet, side, route)
+        if packet.ttl <= way.hops:
+            self._exceed(packet, side, way)
             return
-        how = self._how_down(packet.destination, now)
-        if how is not None:
-            self._refuse(packet, side, route, how)
-            return
-        self._send(owner, with_lower_ttl(packet.data, len(route.routers)), side.latency)
+        if self._downs:
+            how = self._how_down(packet.destination, now)
+            if how is not None:
+                self._refuse(packet, side, way, how)
+                return
+        self._send(owner, with_lower_ttl(packet.data, way.hops), delay, packet.offload)
 
-    def _carry_in(self, packet: Packet, side: _Side, now: float) -> None:
+    def _carry_in(self, packet: Packet, side: Side, now: float) -> None:
         """Take a server's packet towards a client network or abroad."""
-        if self._how_down(packet.source, now) is not None:
+        if self._downs and self._how_down(packet.source, now) is not None:
             return
-        route = side.route(packet.source)
+        way = side.way(packet.source)
         owner = self._owner[packet.source]
-        if side.rules and not self._passes(None, packet, side, route, owner, now):
+        if side.line.mtu and len(packet.data) > side.line.mtu:
+            self._say_too_big(packet, way, side, owner)
             return
-        if packet.ttl > len(route.routers):
-            self._send(side.name, with_lower_ttl(packet.data, len(route.routers)), side.latency)
+        if (
+            side.has_rules
+            and way.hops >= way.censor
+            and not self._passes(None, packet, side, way, owner, now)
+        ):
+            return
+        if packet.ttl > way.hops:
+            delay = self._delay(packet, side, inward=True)
+            if delay is not None:
+                lower = with_lower_ttl(packet.data, way.hops)
+                self._send(side.name, lower, delay, packet.offload)
+
+    def _delay(self, packet: Packet, side: Side, *, inward: bool) -> float | None:
+        """Return how long a packet takes on the client's line; None where it is lost there."""
+        direction = side.line.inward if inward else side.line.outward
+        if side.line.is_plain:
+            return direction.latency
+        return direction.delay(len(packet.data), time.monotonic())
 
     def _passes(
         self,
         seen: Seen | None,
         packet: Packet,
-        side: _Side,
-        route: Route,
+        side: Side,
+        way: Way,
         owner: str,
         now: float,
     ) -> bool:
         """Let every active rule judge; send what they forge; tell whether the packet goes on."""
-        for rule, judge in side.rules:
-            if not rule.active(now):
-                continue
+        for _, judge in side.rules(now):
             decision = judge(seen, packet, now)
-            share = route.censor / (len(route.routers) + 1)
             for forged in decision.to_client:
-                nearer = with_lower_ttl(forged, route.censor - 1)
-                self._send(side.name, nearer, 2 * share * side.latency)
+                nearer = with_lower_ttl(forged, way.censor - 1)
+                self._send(side.name, nearer, self._there_and_back(side, way.share))
             for forged in decision.to_server:
-                hops = len(route.routers) - route.censor + 1
-                self._send(owner, with_lower_ttl(forged, hops), side.latency)
+                further = with_lower_ttl(forged, way.hops - way.censor + 1)
+                self._send(owner, further, side.line.outward.latency)
             if not decision.passes:
                 return False
         return True
 
-    def _exceed(self, packet: Packet, side: _Side, route: Route) -> None:
-        """Let the router at which the TTL ran out say so."""
-        if packet.ttl == 0 or is_icmp_error(packet):
-            return
-        router = address_bytes(route.routers[packet.ttl - 1])
-        answer = time_exceeded(router, packet, 255 - (packet.ttl - 1))
-        share = packet.ttl / (len(route.routers) + 1)
-        self._send(side.name, answer, 2 * share * side.latency)
+    @staticmethod
+    def _there_and_back(side: Side, share: float) -> float:
+        """Return the seconds until somebody on the way has answered the client."""
+        return share * (side.line.outward.latency + side.line.inward.latency)
 
-    # --- hosts that are down --------------------------------------------------------------------
+    # --- what routers and hosts that are down say ----------------------------------------------
+
+    def _exceed(self, packet: Packet, side: Side, way: Way) -> None:
+        """Let the router at which the TTL ran out say so."""
+        if packet.ttl == 0 or packet.ttl in side.silent_hops or is_icmp_error(packet):
+            return
+        answer = time_exceeded(way.routers[packet.ttl - 1], packet, 255 - (packet.ttl - 1))
+        delay = self._there_and_back(side, packet.ttl / (way.hops + 1))
+        self._send(side.name, answer, delay)
+
+    def _say_too_big(self, packet: Packet, way: Way, side: Side, sender: str) -> None:
+        """Let the router before the narrow link say so, unless it keeps silent."""
+        if side.line.mtu_silent or is_icmp_error(packet):
+            return
+        # The narrow link is the client's own: its first router stands at the end of either way.
+        away = 1 if sender == side.name else way.hops
+        answer = too_big(way.routers[0], packet, 255 - away, side.line.mtu)
+        self._send(sender, answer, 0 if sender == side.name else 2 * side.line.inward.latency)
 
     def _how_down(self, address: bytes, now: float) -> str | None:
         return next((down.how for down in self._downs.get(address, ()) if down.active(now)), None)
 
-    def _refuse(self, packet: Packet, side: _Side, route: Route, how: str) -> None:
-        """Answer in the name of a host that is down: a kernel's reset, or nothing at all."""
-        if how != "refuse" or packet.protocol != TCP or packet.flags & RST:
-            return
+    def _refuse(self, packet: Packet, side: Side, way: Way, how: str) -> None:
+        """Answer for a host that is down: its reset, its last router's word, or nothing at all."""
         server = (packet.destination, packet.destination_port)
         client = (packet.source, packet.source_port)
         after = packet.sequence + len(packet.payload) + (1 if packet.flags & SYN else 0)
-        ttl = 64 - len(route.routers)
-        reset = tcp_segment(server, client, (packet.acknowledgement, after), RST | ACK, ttl)
-        self._send(side.name, reset, 2 * side.latency)
+        if how == "refuse" and packet.protocol == TCP and not packet.flags & RST:
+            numbers = (packet.acknowledgement, after)
+            answer = tcp_segment(server, client, numbers, RST | ACK, 64 - way.hops)
+        elif how == "unreachable" and not is_icmp_error(packet):
+            code = _HOST_UNREACHABLE[len(packet.source)]
+            answer = unreachable(way.routers[-1], packet, 255 - way.hops, code)
+        else:
+            return
+        self._send(side.name, answer, self._there_and_back(side, 1.0))
 
 
 def _downs(plan: Plan) -> dict[bytes, list[Down]]:
-    """Return what is down at each address, the dead helpers among it."""
+    """Return what is down at each address, the dead helpers and dead addresses among it."""
     found: dict[bytes, list[Down]] = {}
     for down in plan.scenario.downs:
+        if down.how in ("nxdomain", "servfail"):
+            continue  # the name system says it
         for host in down.hosts:
-            for address in plan.addresses_of(host):
+            for address in plan.everywhere(host):
                 found.setdefault(address_bytes(address), []).append(down)
-    for helper in plan.helpers:
-        if helper.dead:
-            found[address_bytes(helper.address)] = [Down(hosts=(helper.host,))]
+    always = [
+        address for helper in plan.helpers if helper.described.dead for address in helper.everywhere
+    ]
+    for planned in plan.sites.values():
+        if planned.site.ipv6 == "dead":
+            always += planned.addresses6
+    for address in always:
+        found[address_bytes(address)] = [Down(hosts=())]
     return found
-
-
-def _write(device: Device, data: bytes) -> None:
-    """Hand a packet to a kernel; a full queue loses it, as on any network."""
-    with contextlib.suppress(BlockingIOError):
-        device.write(data)

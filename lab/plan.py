@@ -6,65 +6,90 @@ out for itself.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from random import Random
 from urllib.parse import urlsplit
 
-from lab.described import Place, Site
+from lab.addresses import Blocks, block_of
+from lab.described import HelperServer, Network, Place, Site
 from lab.scenario import Scenario
 
 ABROAD = "abroad"  # name of the namespace in which the helpers live
 SERVERS = "servers"  # name of the namespace in which all other servers live
 
-# First octets under which ordinary networks are found: nothing special-purpose begins with them.
-_FIRST_OCTETS = (23, 31, 37, 45, 46, 62, 77, 78, 80, 82, 84, 88, 91, 93, 95, 109, 146, 151, 176)
-_TAKEN = ("8.8.8.0/24", "9.9.9.0/24")
-_FIRST_OPERATOR_ASN = 65536  # of the range reserved for documentation
-
 PUBLIC_RESOLVERS = {"8.8.8.8": "dns.google", "9.9.9.9": "dns.quad9.net"}
+PUBLIC_RESOLVERS6 = {"2001:4860:4860::8888": "dns.google", "2620:fe::fe": "dns.quad9.net"}
+_TRANSIT_OPERATORS = 4
+_CDN_TURNS, _CDN_TURN_SECONDS = 4, 10
+_HOME = "192.168"  # first octets of the private networks behind NATs
 
 
 @dataclass(frozen=True)
 class PlannedNetwork:
-    """A client network: the address of its one client and of its operator's resolver."""
+    """A client network: the addresses of its one client and of its operator's resolver."""
 
     name: str
-    country: str
+    country: str  # in which servers believe the client to be
     asn: int
-    latency: float  # seconds one way
-    client: str
+    described: Network
+    client: str  # as the world sees it
     resolver: str
     routers: tuple[str, ...]  # the operator's own, nearest first
+    inside: str  # the client's own address where a NAT stands before it, else the same
+    client6: str = ""
+    resolver6: str = ""
+    routers6: tuple[str, ...] = ()
+
+    def own_addresses(self) -> list[str]:
+        """Return the addresses that the client's machine has."""
+        ipv4 = [] if self.described.nat64 else [self.inside]
+        return ipv4 + ([self.client6] if self.client6 else [])
+
+    def name_server(self) -> str:
+        """Return the address of the resolver that the client's machine is told to ask."""
+        return self.resolver6 if self.described.nat64 else self.resolver
 
 
 @dataclass(frozen=True)
 class PlannedSite:
-    """A site and where it is. `by_resolver` is empty where all resolvers say the same."""
+    """A site and where it is. `edges` are a CDN's addresses by resolver, by network or by turn."""
 
     site: Site
     addresses: tuple[str, ...]
-    by_resolver: dict[str, str] = field(default_factory=dict)
+    edges: dict[str, str] = field(default_factory=dict)
+    addresses6: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         return (self.site.host, *self.site.names)
 
-    def answer(self, resolver: str) -> tuple[str, ...]:
-        """Return the addresses that the resolver at this address gives for the site."""
-        own = self.by_resolver.get(resolver)
+    @property
+    def everywhere(self) -> tuple[str, ...]:
+        """Its addresses of both families."""
+        return self.addresses + self.addresses6
+
+    def answer(self, resolver: str, network: str, now: float) -> tuple[str, ...]:
+        """Return the IPv4 addresses that a resolver gives to a network's clients at a time."""
+        keys = (resolver, network, f"turn {int(now // _CDN_TURN_SECONDS) % _CDN_TURNS}")
+        own = next((self.edges[key] for key in keys if key in self.edges), None)
         return (own,) if own else self.addresses
 
 
 @dataclass(frozen=True)
 class PlannedHelper:
-    """A helper: its host name, address, country."""
+    """A helper: its host name, addresses, country."""
 
     host: str
     address: str
     country: str
-    dead: bool
+    described: HelperServer
+    address6: str = ""
+
+    @property
+    def everywhere(self) -> tuple[str, ...]:
+        return (self.address, self.address6) if self.address6 else (self.address,)
 
 
 @dataclass(frozen=True)
@@ -84,152 +109,194 @@ class Plan:
     networks: dict[str, PlannedNetwork]
     sites: dict[str, PlannedSite]  # by host
     helpers: tuple[PlannedHelper, ...]
-    transit: tuple[str, ...]  # first three octets of the transit operators' routers
-    asns: dict[str, int]  # by the first three octets of an address
+    transit: tuple[str, ...]  # blocks of the transit operators' routers
+    transit6: tuple[str, ...]
+    asns: dict[str, int]  # by block
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether anybody in the world has an IPv6 address."""
+        servers = any(planned.addresses6 for planned in self.sites.values())
+        return servers or any(network.client6 for network in self.networks.values())
+
+    def public_resolvers(self) -> dict[str, str]:
+        """Return the public resolvers' names by address."""
+        return PUBLIC_RESOLVERS | (PUBLIC_RESOLVERS6 if self.has_ipv6 else {})
 
     def resolvers(self) -> list[str]:
         """Return the addresses of all resolvers."""
-        return [*(network.resolver for network in self.networks.values()), *PUBLIC_RESOLVERS]
+        own = [network.resolver for network in self.networks.values()]
+        own6 = [network.resolver6 for network in self.networks.values() if network.resolver6]
+        return [*own, *own6, *self.public_resolvers()]
 
     def server_addresses(self) -> list[str]:
         """Return every address of the servers' namespace, each once."""
         found = dict.fromkeys(self.resolvers())
         for planned in self.sites.values():
-            found.update(dict.fromkeys(planned.addresses))
+            found.update(dict.fromkeys(planned.everywhere))
         return list(found)
+
+    def helper_addresses(self) -> list[str]:
+        """Return every address of the namespace abroad."""
+        return [address for helper in self.helpers for address in helper.everywhere]
 
     def namespace_of(self) -> dict[str, str]:
         """Return for each address of the world the name of the namespace that owns it."""
         owners = dict.fromkeys(self.server_addresses(), SERVERS)
-        owners.update({helper.address: ABROAD for helper in self.helpers})
-        owners.update({network.client: network.name for network in self.networks.values()})
+        owners.update(dict.fromkeys(self.helper_addresses(), ABROAD))
+        for network in self.networks.values():
+            owners.update(dict.fromkeys([network.client, *network.own_addresses()], network.name))
         return owners
 
     def visitor(self, address: str) -> tuple[str, str]:
         """Return network name and country of a visitor's address ("" where unknown)."""
         for network in self.networks.values():
-            if address == network.client:
+            if address in (network.client, network.client6):
                 return network.name, network.country
         for helper in self.helpers:
-            if address == helper.address:
+            if address in helper.everywhere:
                 return ABROAD, helper.country
         return "", ""
 
     def asn(self, address: str) -> int:
         """Return the number of the operator of an address, 0 where unknown."""
-        return self.asns.get(_block_of(address), 0)
+        return self.asns.get(block_of(address), 0)
 
     def addresses_of(self, host_or_address: str) -> tuple[str, ...]:
-        """Return the addresses of a site or helper by name; an address stands for itself."""
+        """Return the IPv4 addresses of a site or helper by name; an address stands for itself."""
         for planned in self.sites.values():
             if host_or_address in planned.names:
                 return planned.addresses
         helpers = {helper.host: helper.address for helper in self.helpers}
         return (helpers.get(host_or_address, host_or_address),)
 
-    def route(self, network: str, address: str) -> Route:
-        """Return the way from a client network (or ABROAD) to an address."""
-        here = self.networks.get(network)
-        own = here.routers if here else ()
-        if here is not None and address == here.resolver:
-            return Route(own, 2)
-        chance = Random(f"{self.seed}/{network}/{_block_of(address)}")
-        count = chance.randint(2, 3) if self._place(address) == "home" else chance.randint(4, 7)
-        transit = (f"{chance.choice(self.transit)}.{chance.randint(1, 250)}" for _ in range(count))
-        return Route((*own, *transit, f"{_block_of(address)}.1"), 2)
-
-    def _place(self, address: str) -> Place:
+    def everywhere(self, host_or_address: str) -> tuple[str, ...]:
+        """Return the addresses of both families of a site or helper by name."""
         for planned in self.sites.values():
-            if address in planned.addresses:
+            if host_or_address in planned.names:
+                return planned.everywhere
+        for helper in self.helpers:
+            if host_or_address == helper.host:
+                return helper.everywhere
+        return (host_or_address,)
+
+    def route(self, network: str, address: str) -> Route:
+        """Return the way from a client network (or another namespace) to an address."""
+        here, six = self.networks.get(network), ":" in address
+        own = () if here is None else here.routers6 if six else here.routers
+        if here is not None and address in (here.resolver, here.resolver6):
+            return Route(() if here.described.home_resolver else own, 2)
+        block = block_of(address)
+        chance = Random(f"{self.seed}/{network}/{block}")
+        count = chance.randint(2, 3) if self.place(address) == "home" else chance.randint(4, 7)
+        last = f"{block}::1" if six else f"{block}.1"
+        if six:
+            blocks = (chance.choice(self.transit6) for _ in range(count))
+            transit = [f"{one}::{chance.randint(1, 0xFFFF):x}" for one in blocks]
+        else:
+            transit = [
+                f"{chance.choice(self.transit)}.{chance.randint(1, 250)}" for _ in range(count)
+            ]
+        return Route((*own, *transit, last), 2)
+
+    def place(self, address: str) -> Place:
+        """Tell whether an address of the servers' is at home or abroad."""
+        for planned in self.sites.values():
+            if address in planned.everywhere:
                 return planned.site.place
         return "abroad"
 
 
-def _block_of(address: str) -> str:
-    return address.rpartition(".")[0]
-
-
-class _Blocks:
-    """Hands out networks of 256 addresses, never one twice, each with its operator's number."""
-
-    def __init__(self, chance: Random) -> None:
-        self._chance = chance
-        self._taken = {_block_of(network) for network in _TAKEN}
-        self.asns: dict[str, int] = {"8.8.8": 65551, "9.9.9": 65550}
-
-    def next(self, asn: int = 0) -> str:
-        """Return the first three octets of a new block."""
-        while True:
-            first = self._chance.choice(_FIRST_OCTETS)
-            block = f"{first}.{self._chance.randint(0, 255)}.{self._chance.randint(0, 255)}"
-            if block not in self._taken and ipaddress.ip_network(f"{block}.0/24").is_global:
-                self._taken.add(block)
-                self.asns[block] = asn or _FIRST_OPERATOR_ASN + len(self.asns) % 14
-                return block
-
-    def host(self) -> str:
-        """Return an address in a block of its own."""
-        return f"{self.next()}.{self._chance.randint(2, 250)}"
+# --- drawing ------------------------------------------------------------------------------------
 
 
 def make_plan(scenario: Scenario, seed: int) -> Plan:
     """Draw the plan of a world."""
     chance = Random(f"sitewatch-lab/{seed}")
-    blocks = _Blocks(chance)
+    blocks = Blocks(chance, Random(f"sitewatch-lab/{seed}/ipv6"))
     networks = {
-        network.name: _plan_network(
-            network.name,
-            scenario.country,
-            network.asn,
-            network.latency_ms / 1000,
-            blocks.next(network.asn),
-            chance,
-        )
-        for network in scenario.networks
+        network.name: _plan_network(network, number, scenario, blocks, chance)
+        for number, network in enumerate(scenario.networks)
     }
     resolvers = [*(network.resolver for network in networks.values()), *PUBLIC_RESOLVERS]
     return Plan(
         scenario=scenario,
         seed=seed,
         networks=networks,
-        sites=_plan_sites(scenario.all_sites(), resolvers, blocks),
-        helpers=tuple(
-            PlannedHelper(
-                urlsplit(helper.url).hostname or "", blocks.host(), helper.country, helper.dead
-            )
-            for helper in scenario.helpers
-        ),
-        transit=tuple(blocks.next() for _ in range(4)),
+        sites=_plan_sites(scenario, resolvers, blocks),
+        helpers=tuple(_plan_helper(helper, scenario, blocks) for helper in scenario.helpers),
+        transit=tuple(blocks.next() for _ in range(_TRANSIT_OPERATORS)),
+        transit6=tuple(blocks.next6() for _ in range(_TRANSIT_OPERATORS)),
         asns=blocks.asns,
     )
 
 
 def _plan_network(
-    name: str, country: str, asn: int, latency: float, block: str, chance: Random
+    network: Network, number: int, scenario: Scenario, blocks: Blocks, chance: Random
 ) -> PlannedNetwork:
+    block = blocks.next(network.asn)
+    client = f"{block}.{chance.randint(100, 250)}"
+    resolver = f"{block}.{chance.randint(40, 60)}"
+    hops = chance.randint(4, 5)
+    six = network.nat64 or network.ipv6 != "none"
+    block6 = blocks.next6(network.asn) if six else ""
     return PlannedNetwork(
-        name=name,
-        country=country,
-        asn=asn,
-        latency=latency,
-        client=f"{block}.{chance.randint(100, 250)}",
-        resolver=f"{block}.{chance.randint(40, 60)}",
-        routers=tuple(f"{block}.{hop}" for hop in range(1, chance.randint(4, 5))),
+        name=network.name,
+        country=network.country or scenario.country,
+        asn=network.asn,
+        described=network,
+        client=client,
+        resolver=f"{_HOME}.{number + 1}.1" if network.home_resolver else resolver,
+        routers=tuple(f"{block}.{hop}" for hop in range(1, hops)),
+        inside=f"{_HOME}.{number + 1}.20" if network.nat_seconds else client,
+        client6=_text(f"{block6}:1::{client.rpartition('.')[2]}") if six else "",
+        resolver6=_text(f"{block6}::53") if six else "",
+        routers6=tuple(_text(f"{block6}::{hop}") for hop in range(1, hops)) if six else (),
     )
 
 
+def _plan_helper(helper: HelperServer, scenario: Scenario, blocks: Blocks) -> PlannedHelper:
+    host, address = urlsplit(helper.url).hostname or "", blocks.host()
+    six = blocks.host6(address) if scenario.dual_stack else ""
+    return PlannedHelper(host, address, helper.country, helper, six)
+
+
 def _plan_sites(
-    sites: Sequence[Site], resolvers: Sequence[str], blocks: _Blocks
+    scenario: Scenario, resolvers: Sequence[str], blocks: Blocks
 ) -> dict[str, PlannedSite]:
+    sites = scenario.all_sites()
     planned: dict[str, PlannedSite] = {}
     for site in sites:
-        if site.cdn:
-            by_resolver = {resolver: blocks.host() for resolver in resolvers}
-            planned[site.host] = PlannedSite(site, tuple(by_resolver.values()), by_resolver)
-        elif not site.share:
-            planned[site.host] = PlannedSite(site, (blocks.host(),))
+        if site.share and not site.cdn:
+            continue
+        edges = {key: blocks.host() for key in _edge_keys(site, scenario, resolvers)}
+        addresses = (
+            tuple(edges.values())
+            or tuple(one for one in site.at if ":" not in one)
+            or tuple(blocks.host() for _ in range(site.addresses))
+        )
+        six = site.ipv6 or ("works" if scenario.dual_stack else "none")
+        addresses6 = tuple(one for one in site.at if ":" in one)
+        if six != "none" and not addresses6:
+            addresses6 = tuple(blocks.host6(address) for address in addresses[: site.addresses])
+        planned[site.host] = PlannedSite(site, addresses, edges, addresses6)
     for site in sites:
         if site.share and not site.cdn:
             shared = planned[site.share]
-            planned[site.host] = PlannedSite(site, shared.addresses, shared.by_resolver)
+            planned[site.host] = PlannedSite(
+                site, shared.addresses, shared.edges, shared.addresses6
+            )
     return planned
+
+
+def _edge_keys(site: Site, scenario: Scenario, resolvers: Sequence[str]) -> Sequence[str]:
+    """Return what a CDN chooses an address by."""
+    if site.cdn == "asker":
+        return [*(network.name for network in scenario.networks), ABROAD]
+    if site.cdn == "time":
+        return [f"turn {number}" for number in range(_CDN_TURNS)]
+    return resolvers if site.cdn else ()
+
+
+def _text(address: str) -> str:
+    return str(ip_address(address))

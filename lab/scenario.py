@@ -16,10 +16,22 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from lab.described import Down, HelperServer, Network, Neutral, Outage, Place, Site, Span, Value
+from lab.described import (
+    Down,
+    HelperServer,
+    Network,
+    Neutral,
+    Outage,
+    Place,
+    Resolver,
+    Site,
+    Span,
+    Value,
+)
 from lab.mistakes import (
     helper_mistakes,
     network_mistakes,
+    resolver_mistakes,
     site_mistakes,
     span_mistakes,
     trouble_mistakes,
@@ -77,6 +89,7 @@ class Scenario(Value, frozen=True, kw_only=True):
     country: str
     start: datetime | None = None  # the scenario's clock at start; None: the real time
     helper_timeout: float = 2.0  # seconds per operation of a helper
+    dual_stack: bool = False  # sites, helpers and resolvers have IPv6 addresses too
     networks: tuple[Network, ...]
     sites: tuple[Site, ...] = ()
     targets: tuple[str, ...] = ()
@@ -88,6 +101,7 @@ class Scenario(Value, frozen=True, kw_only=True):
     censors: tuple[Censor, ...] = ()
     outages: tuple[Outage, ...] = ()
     downs: tuple[Down, ...] = ()
+    resolvers: tuple[Resolver, ...] = ()
     sitewatch: dict[str, dict[str, Any]] = {}  # merged into the generated configuration
     expect: Expect | None = None
 
@@ -179,6 +193,7 @@ def _complaints(scenario: Scenario) -> Iterator[str]:
     yield from helper_mistakes(scenario.helpers)
     yield from _censor_complaints(scenario, networks)
     yield from trouble_mistakes(scenario.outages, scenario.downs, networks, hosts)
+    yield from resolver_mistakes(scenario.resolvers, networks)
     if scenario.start is not None and scenario.start.tzinfo is None:
         yield "key start: the time has no zone (write it with Z)"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.clock import ScenarioClock
-from lab.dns_server import Zones, serve_dns
+from lab.dns_server import Resolvers, serve_dns
 from lab.helper import Helper
 from lab.http_server import serve_http, tls_context
 from lab.plan import Plan
@@ -19,10 +19,10 @@ async def serve_everything(
     plan: Plan, certificates: dict[str, Path], clock: ScenarioClock, ready: Callable[[], None]
 ) -> None:
     """Serve resolvers and sites for ever; `ready` is called when all of them listen."""
-    zones = Zones(plan, clock)
+    resolvers = Resolvers(plan, clock)
     for resolver in plan.resolvers():
-        await serve_dns(zones, resolver)
-    await serve_doh(zones, certificates, clock)
+        await serve_dns(resolvers, resolver)
+    await serve_doh(resolvers, plan, certificates, clock)
     await serve_sites(plan, certificates, clock)
     ready()
     await asyncio.Event().wait()
@@ -37,7 +37,8 @@ async def serve_helpers(
     for planned in plan.helpers:
         helper = Helper(planned.address, trusted, plan.scenario.helper_timeout, plan)
         context = tls_context({planned.host: certificates[planned.host]}, planned.host)
-        await serve_http(helper.responder(), planned.address, 443, context)
-        await serve_http(helper.responder(), planned.address, 80)
+        for address in planned.everywhere:
+            await serve_http(helper.responder(), address, 443, context)
+            await serve_http(helper.responder(), address, 80)
     ready()
     await asyncio.Event().wait()

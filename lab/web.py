@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import html
@@ -12,9 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from lab.clock import ScenarioClock
 from lab.described import Site
-from lab.dns_server import Zones
+from lab.dns_server import Resolvers
 from lab.http_server import Request, Respond, Response, serve_http, tls_context
-from lab.plan import PUBLIC_RESOLVERS, Plan, PlannedSite
+from lab.plan import Plan, PlannedSite
 
 _FILLER = "This sentence fills the page to the size that the scenario asks for. "
 
@@ -23,7 +24,7 @@ async def serve_sites(plan: Plan, certificates: dict[str, Path], clock: Scenario
     """Begin to serve all sites, each at its own addresses."""
     at_address: dict[str, list[PlannedSite]] = {}
     for planned in plan.sites.values():
-        for address in planned.addresses:
+        for address in planned.everywhere:
             at_address.setdefault(address, []).append(planned)
     for address, here in at_address.items():
         respond = _site_responder(here, plan, clock)
@@ -90,22 +91,27 @@ def page(title: str, text: str, size: int = 0) -> bytes:
 # --- DNS over HTTPS ---------------------------------------------------------------------------
 
 
-async def serve_doh(zones: Zones, certificates: dict[str, Path], clock: ScenarioClock) -> None:
+async def serve_doh(
+    resolvers: Resolvers, plan: Plan, certificates: dict[str, Path], clock: ScenarioClock
+) -> None:
     """Begin to serve the encrypted resolvers beside the plain ones."""
-    for address, host in PUBLIC_RESOLVERS.items():
+    for address, host in plan.public_resolvers().items():
         context = tls_context({host: certificates[host]}, host)
-        await serve_http(_doh_responder(zones, address, clock), address, 443, context)
+        await serve_http(_doh_responder(resolvers, address, clock), address, 443, context)
 
 
-def _doh_responder(zones: Zones, resolver: str, clock: ScenarioClock) -> Respond:
+def _doh_responder(resolvers: Resolvers, resolver: str, clock: ScenarioClock) -> Respond:
     async def respond(request: Request) -> Response:
         headers = {"Date": formatdate(clock.now(), usegmt=True)}
         query = _doh_query(request)
-        reply = zones.answer(query, resolver) if query else None
-        if reply is None:
+        if not query:
             return Response(400, b"not a DNS query", headers)
+        reply = resolvers.answer(query, request.visitor, resolver=resolver)
+        if reply is None:
+            return Response(503, b"", headers)
+        await asyncio.sleep(reply.delay)
         headers["Content-Type"] = "application/dns-message"
-        return Response(200, reply, headers)
+        return Response(200, reply.wire, headers)
 
     return respond
 
