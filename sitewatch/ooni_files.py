@@ -1,9 +1,9 @@
-"""OONI's files and the store: importing measurements line by line, exporting ours."""
+"""Importing OONI's files: line by line into the store, a few measurements at a time."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
@@ -12,13 +12,12 @@ import msgspec
 
 from probes.certificates import describe
 from probes.targets import TargetError, normal_form
+from sitewatch.console import Failed, safe, say
 from storage.errors import RefusedError, StoreError
 from storage.ooni_document import BrokenError, NotOursError, Tools
-from storage.ooni_export import ooni_measurement
 from storage.ooni_import import SOURCE, Taken, take
 from storage.ooni_lines import Line, lines, looks_like_json
-from storage.reading import Stored
-from storage.records import Measurement, Vantage, Verdict, record_id
+from storage.records import Vantage, record_id
 from storage.store import Store
 
 MOST_PROBLEMS = 20  # named one by one; the others are counted
@@ -150,16 +149,18 @@ def _normal_form(url: str) -> str:
         raise ValueError(str(error)) from error
 
 
-def export_ooni(
-    store: Store,
-    measurements: Iterable[Stored[Measurement]],
-    verdict_of: Callable[[str], Verdict | None],
-) -> Iterator[bytes]:
-    """Yield a line for each measurement that follows none, its follow-ups inside.
-
-    What was imported from OONI is left out: its own file is the better copy.
-    """
-    for stored in measurements:
-        if stored.record.follows is None and stored.record.vantage.source != SOURCE:
-            follow_ups = store.follow_ups(stored.id)
-            yield ooni_measurement(stored, follow_ups, store.blob, verdict_of(stored.id))
+def tell_ooni(path: Path, done: OoniImported) -> None:
+    """Say what came of a file; Failed if there was no measurement in it at all."""
+    name = safe(str(path))
+    for problem in done.problems:
+        say(f"{name}, {safe(problem)[:300]}")
+    if done.broken > len(done.problems):
+        say(f"{name}: {done.broken - len(done.problems)} more broken lines")
+    for test, count in sorted(done.other_tests.items()):
+        say(f"{name}: {count} measurements of the test {safe(test)} passed over")
+    say(
+        f"{name}: {done.new} measurements added, {done.known} known already, "
+        f"{sum(done.other_tests.values())} of other tests, {done.broken} broken lines"
+    )
+    if not done.new and not done.known:
+        raise Failed(f"{path}: no web_connectivity measurement in it")

@@ -17,6 +17,7 @@ from storage.errors import RefusedError, StoreError, named
 from storage.files import Kind, written_whole
 from storage.importing import Imported
 from storage.lines import lines
+from storage.ooni_writing import ooni_lines
 from storage.roots import Root, root_of
 from storage.store import Store
 from storage.wanted import Exported, Wanted
@@ -60,6 +61,22 @@ def export_lines(store: Store, out: Path | Writable, wanted: Wanted, *, exact: b
             sink.write(line)
         if not done.records:
             raise RefusedError("no record is wanted; nothing was written")
+        return done
+
+    with _sink(out) as sink:
+        return store.read(write)
+
+
+def export_ooni(store: Store, out: Path | Writable, wanted: Wanted, *, exact: bool) -> Exported:
+    """Write the measurements wanted as OONI's JSON Lines, to a file or a stream.
+
+    StoreError if there is none, the file exists or cannot be written; then there is no file.
+    """
+
+    def write(connection: Connection) -> Exported:
+        done = Exported()
+        for line in ooni_lines(connection, wanted, exact=exact, done=done):
+            sink.write(line)
         return done
 
     with _sink(out) as sink:

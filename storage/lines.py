@@ -24,13 +24,14 @@ def lines(
     """
     for sound in sound_records(connection, wanted, done):
         data = sound.canonical if exact else derive(sound)
-        verdict = msgspec.json.encode(_verdict_of(connection, sound))
+        verdict = msgspec.json.encode(verdict_of(connection, sound))
         # The canonical bytes are passed on untouched, so that the id can be computed again.
         yield data[:-1] + b',"id":"' + digest(data).encode() + b'","verdict":' + verdict + b"}\n"
         done.records += 1
 
 
-def _verdict_of(connection: Connection, sound: Sound) -> Verdict | None:
+def verdict_of(connection: Connection, sound: Sound) -> Verdict | None:
+    """Return the verdict that is kept for a record, None without one that can be read."""
     query = select(verdicts.c.verdict).join_from(verdicts, records).where(records.c.id == sound.id)
     kept = connection.execute(query).scalar()
     try:

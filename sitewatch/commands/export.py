@@ -18,7 +18,7 @@ from sitewatch.options import config_option, country_option, database_option
 from sitewatch.rejudging import rejudge
 from sitewatch.verdict_table import verdict_table
 from storage.bundle_frames import Writable
-from storage.exchange import export_bundle, export_lines, root_of_store
+from storage.exchange import export_bundle, export_lines, export_ooni, root_of_store
 from storage.files import written_whole
 from storage.store import Store, StoreError
 from storage.wanted import Exported, Wanted
@@ -40,10 +40,10 @@ class _Order(msgspec.Struct, frozen=True):
 @click.option(
     "--format",
     "format",
-    type=click.Choice(["bundle", "json", "csv"]),
+    type=click.Choice(["bundle", "json", "csv", "ooni"]),
     default="bundle",
     show_default=True,
-    help="A bundle to verify and merge, records as JSON Lines, or verdicts as CSV.",
+    help="A bundle to verify and merge, records as JSON Lines, verdicts as CSV, or OONI's format.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
@@ -131,11 +131,17 @@ def _table(store: Store, order: _Order) -> Exported:
     return Exported(records=len(judged))
 
 
+def _ooni(store: Store, order: _Order) -> Exported:
+    _judge(store)
+    return export_ooni(store, order.out, order.wanted, exact=order.exact)
+
+
 # A further format is one function and one line here, and its name in --format.
 _WRITERS: dict[str, Callable[[Store, _Order], Exported]] = {
     "bundle": _bundle,
     "json": _lines,
     "csv": _table,
+    "ooni": _ooni,
 }
 
 

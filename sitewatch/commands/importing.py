@@ -1,4 +1,4 @@
-"""sitewatch import: merge other volunteers' databases and bundles into this one."""
+"""sitewatch import: merge databases and bundles of others, and OONI's files, into this one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import click
 
 from sitewatch.console import Failed, safe, say, told_in_one_line
 from sitewatch.installation import Installation
+from sitewatch.ooni_files import import_ooni, is_ooni_file, tell_ooni
 from sitewatch.options import config_option, database_option, identity_option
 from storage.exchange import import_file
 from storage.files import kind_of_file
-from storage.importing import Imported
-from storage.store import Store, StoreError
+from storage.store import StoreError
 
 
 @click.command("import", epilog="Example: sitewatch import aigul.db timur.bundle")
@@ -29,18 +29,23 @@ from storage.store import Store, StoreError
 def command(
     files: tuple[Path, ...], identity: Path | None, config_path: Path | None, database: str | None
 ) -> None:
-    """Merge databases and exact bundles into this database; what is known is not added twice.
+    """Merge databases, exact bundles and OONI's files into this one; nothing is added twice.
 
     What a file is, its content says, not its name. Each record is checked against its hash and
     signature first. Of a database single records that fail stay out and are named, and the exit
-    code is then 1; of a bundle in which anything is wrong nothing enters.
+    code is then 1; of a bundle in which anything is wrong nothing enters. Of OONI's measurements
+    (JSON Lines, also packed) those of web_connectivity enter, signed by this installation.
     """
     refused = 0
     installation = Installation.load(config_path, database)
     with installation.open_store() as store:
         for file in files:
             with told_in_one_line(StoreError):
-                done = _import(store, file, identity)
+                kind = kind_of_file(file)
+                if kind == "other" and is_ooni_file(file):
+                    tell_ooni(file, import_ooni(store, file))
+                    continue
+                done = import_file(store, file, kind, identity)
             say(
                 f"{safe(str(file))}: {done.records_new} records added, {done.records_known} known "
                 f"already, {done.blobs_new} blobs added, {len(done.refused)} refused"
@@ -50,9 +55,3 @@ def command(
             refused += len(done.refused)
     if refused:
         raise Failed(f"{refused} records or blobs did not pass their checks and stayed out")
-
-
-def _import(store: Store, file: Path, identity: Path | None) -> Imported:
-    kind = kind_of_file(file)
-    # Formats of other tools are of the kind "other"; a branch for each belongs here.
-    return import_file(store, file, kind, identity)
