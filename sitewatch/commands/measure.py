@@ -16,6 +16,7 @@ from probes.targets import (
     host_of,
     load_targets,
 )
+from sitewatch.alerts import tell_what_changed
 from sitewatch.consenting import require_consent
 from sitewatch.console import Failed, told_in_one_line
 from sitewatch.installation import Installation
@@ -62,6 +63,7 @@ def command(
         run_unless_paused(
             installation.config, prober.clock, measure_round(prober, store, urls_wanted, output)
         )
+        tell_what_changed(store, installation.config, prober.clock)
 
 
 def _targets(installation: Installation, urls: Sequence[str]) -> list[Target]:
