@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from probes.clock import Clock
 
 BEAT = 30.0  # seconds between looks at the clock, and signs of life to systemd
+_PRESENT = 1.0  # seconds; what is nearer is taken for the present
 _SET = 5.0  # a clock that is off by more than this since the last look was set, or slept
 
 
 class ClockZone(tzinfo):
-    """UTC by a given clock: ``datetime.now(ClockZone(clock))`` is that clock's time.
+    """UTC, in which ``datetime.now(ClockZone(clock))`` is the time by a given clock.
 
-    APScheduler asks for the time of its time zone and has no other way to be given a clock.
+    APScheduler asks for the time in its time zone and has no other way to be given a clock. With
+    the machine's own clock this is UTC and nothing else.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def fromutc(self, _moment: datetime) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC).replace(tzinfo=self)
+    def fromutc(self, moment: datetime) -> datetime:
+        """Take the present moment to the clock's; others, being converted, stay what they are."""
+        machine = time.time()
+        if abs(moment.replace(tzinfo=UTC).timestamp() - machine) > _PRESENT:
+            return moment
+        return moment + timedelta(seconds=self._clock.wall() - machine)
 
     def utcoffset(self, _moment: datetime | None) -> timedelta:
         return timedelta(0)

@@ -13,8 +13,10 @@ from probes.rounds import DailyBudget, RoundDone, run_round
 from sitewatch.daemon_plan import Kind, Plan
 from sitewatch.installation import Installation
 from sitewatch.judging import judge_and_keep
+from sitewatch.networks import Identify, identifier, open_table
 from sitewatch.probing import make_prober
 from sitewatch.rounds import keeper
+from storage.networks import NetworksTable
 from storage.records import Record, Round, Vantage, utc_text
 from storage.store import Store
 
@@ -35,6 +37,8 @@ class Order:
     budget: DailyBudget
     on_line: Callable[[Round], None]
     on_measured: Callable[[Measured], None]
+    networks: NetworksTable | None = None
+    identify: Identify | None = None  # finds the vantage once the line's network is known
 
 
 class Probing(Protocol):
@@ -55,6 +59,8 @@ async def probe(order: Order) -> RoundDone:
         order.clock,
         order.vantage,
         simulated=installation.config.vantage.simulated,
+        networks=order.networks,
+        identify=order.identify,
     )
     return await run_round(
         prober,
@@ -80,19 +86,22 @@ class Rounds:
     async def run(self, installation: Installation, kind: Kind) -> RoundDone:
         """Make a round of a kind now. Cancelling keeps what was measured."""
         self._forget_yesterday()
-        vantage = self._vantage(installation)
+        table = open_table(installation.config)
+        identify = identifier(installation.config, self.store, table)
         urls = self._urls(kind)
         shortest = min(cadence.every for cadence in self.plan.cadences().values())
         order = Order(
             installation=installation,
             clock=self.clock,
-            vantage=vantage,
+            vantage=identify(None),
             urls=urls,
             apart=min(_SPREAD, shortest / 8) / max(1, len(urls)),
             keep=self._counting(keeper(self.store)),
             budget=self.budget,
             on_line=self._line,
             on_measured=self._measured,
+            networks=table,
+            identify=identify,
         )
         return await self.probing(order)
 
@@ -119,20 +128,12 @@ class Rounds:
         taken = self.budget.taken
         self.budget.taken = {day: count for day, count in taken.items() if day[1] >= today}
 
-    def _vantage(self, installation: Installation) -> Vantage:
-        """Return the pseudonym for the network that this installation is on now."""
-        wanted = installation.config.vantage
-        vantage = self.store.own_vantage(
-            kind=wanted.kind, country=wanted.country, asn=wanted.asn, network=wanted.network
-        )
-        if vantage.id not in self.plan.state.vantages:
-            self.plan.state.vantages.append(vantage.id)
-        return vantage
-
     def _counting(self, keep: Keep) -> Keep:
         async def keep_and_count(record: Record, blobs: Mapping[str, bytes]) -> str:
             kept = await keep(record, blobs)
             self.plan.state.usage.add(record)
+            if record.vantage.id not in self.plan.state.vantages:
+                self.plan.state.vantages.append(record.vantage.id)
             return kept
 
         return keep_and_count
