@@ -57,6 +57,7 @@ def import_bundle(open_bundle: Opener, store: Store) -> Imported:
         reader = BundleReader(source)
         for piece in _pieces(reader):
             part = store.write(_PieceMerge(piece, reader).run)
+            piece.clear()  # whoever still holds the finished work does not hold its blobs
             total.records_new += part.records_new
             total.records_known += part.records_known
             total.blobs_new += part.blobs_new

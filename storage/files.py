@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from storage import encryption
 from storage.bundle_frames import BEGINNING, Writable
@@ -33,21 +33,18 @@ def kind_of_file(path: Path) -> Kind:
     return "encrypted" if start.startswith(encryption.BEGINNING) else "other"
 
 
-class _Named:
+class NamedFile:
     """A file whose errors name it, wherever in the program they surface."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
+    def __init__(self, file: Writable, path: Path) -> None:
         self._file = file
         self._path = path
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes, /) -> object:
         try:
             return self._file.write(data)
         except OSError as error:
             raise StoreError(f"{self._path}: {reason_for(error)}") from error
-
-    def flush(self) -> None:
-        self._file.flush()
 
 
 @contextmanager
@@ -64,7 +61,7 @@ def written_whole(path: Path) -> Iterator[Writable]:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                yield _Named(file, path)
+                yield NamedFile(file, path)
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(path)
