@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 import msgspec
 
 from probes.clock import Clock
+from probes.rounds import RoundDone
 from reports.cases import WITNESS_SECONDS
 from reports.episodes import find_episodes
 from reports.kept import kept_readings
 from reports.readings import Reading
 from sitewatch.config import Config
 from sitewatch.config_checks import bytes_of
+from sitewatch.installation import Installation
 from sitewatch.rejudging import rejudge
+from sitewatch.schedule import WakingHours, zone_of
 from storage.records import utc_text
 from storage.retention import THINNABLE, Page
 from storage.store import Store
+
+_log = logging.getLogger(__name__)
 
 # Younger records are never touched: what they mean may not have settled yet.
 SETTLED = timedelta(days=7)
@@ -38,11 +46,64 @@ class Retained(msgspec.Struct, frozen=True, kw_only=True):
     over: int
 
 
-def retain(store: Store, config: Config, clock: Clock) -> Retained:
+class QuietTime:
+    """Keeps the database within its bounds once the waking hours are over; called after rounds.
+
+    A call made while another one waits or works returns at once.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, store: Store, installation: Installation, done: RoundDone) -> None:
+        """Wait for the quiet time, or not if the limit is passed already, and retain."""
+        if self._turn.locked():
+            return
+        async with self._turn:
+            config = installation.config
+            if store.size().used <= bytes_of(config.storage.max_size):
+                now = self._clock.wall()
+                await self._clock.sleep(quiet_from(config, now) - now)
+            stop = threading.Event()
+            try:
+                kept = await asyncio.to_thread(retain, store, config, self._clock, stop.is_set)
+            except asyncio.CancelledError:
+                stop.set()  # the thread cannot be cancelled, but ends at its next step
+                raise
+            _tell(kept, config)
+
+
+def quiet_from(config: Config, now: float) -> float:
+    """Return when the hours in which no round starts begin, or `now` while they last."""
+    waking = WakingHours.parse(config.schedule.waking_hours)
+    sleeping = WakingHours(waking.end, waking.start, 1 - waking.days)
+    return sleeping.awake_from(now, zone_of(config.schedule.time_zone))
+
+
+def _tell(kept: Retained, config: Config) -> None:
+    if kept.blobs or kept.records:
+        _log.info("thinned %d records and %d blobs", kept.records, kept.blobs)
+    if kept.over:
+        _log.warning(
+            "the database is %.1f MB over storage.max_size (%s): what is left is evidence or "
+            "younger than a week",
+            kept.over / 1e6,
+            config.storage.max_size,
+        )
+
+
+def retain(
+    store: Store,
+    config: Config,
+    clock: Clock,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Retained:
     """Thin old records as the configuration says, then make the file small enough.
 
     Blocks for as long as it takes, so it belongs into the quiet time and off the event loop; each
-    step is a short transaction between which rounds can write.
+    step is a short transaction between which rounds can write. It ends early once `stopping` says
+    so, with everything in order.
     """
     limit = bytes_of(config.storage.max_size)
     before = store.size()
@@ -50,17 +111,21 @@ def retain(store: Store, config: Config, clock: Clock) -> Retained:
     days = config.storage.accessible_days
     blobs = records = 0
     if days or before.used > limit:
-        for _ in rejudge(store, everything=False):
-            pass  # whatever loses its content must have its verdict first
-        cited = cited_ids(store)
-        if days:
-            records += _thin_by_age(store, cited, now, days)
-        if store.size().used > limit:
-            more_blobs, more_records = _thin_by_size(store, cited, now, int(limit * _GOAL))
-            blobs, records = more_blobs, records + more_records
+        for _ in rejudge(store, everything=False):  # what loses its content has its verdict first
+            if stopping():
+                break
+        else:
+            cited = cited_ids(store)
+            if days:
+                records += _thin_by_age(store, cited, now, days, stopping)
+            if store.size().used > limit:
+                goal = int(limit * _GOAL)
+                blobs, more = _thin_by_size(store, cited, now, goal, stopping)
+                records += more
     size = store.size()
-    if size.file > limit or size.file - size.used > size.file // 4:
-        store.vacuum()
+    large = size.file > limit or size.file - size.used > size.file // 4
+    if large and not stopping():
+        store.vacuum(stopping)
     after = store.size().file
     return Retained(
         blobs=blobs,
@@ -110,7 +175,9 @@ def _last_open(readings: Iterable[Reading]) -> set[str]:
     return {reading.id for reading in last.values()}
 
 
-def _thin_by_age(store: Store, cited: set[str], now: float, days: int) -> int:
+def _thin_by_age(
+    store: Store, cited: set[str], now: float, days: int, stopping: Callable[[], bool]
+) -> int:
     oldest_kept = now - max(timedelta(days=days), SETTLED).total_seconds()
 
     def step(after: int) -> Page:
@@ -122,15 +189,17 @@ def _thin_by_age(store: Store, cited: set[str], now: float, days: int) -> int:
             now=now,
         )
 
-    return _until_done(step, lambda: False)
+    return _until_done(step, stopping)
 
 
-def _thin_by_size(store: Store, cited: set[str], now: float, goal: int) -> tuple[int, int]:
-    """Drop blobs, oldest first, then whole records, until no more than `goal` bytes are used."""
+def _thin_by_size(
+    store: Store, cited: set[str], now: float, goal: int, stopping: Callable[[], bool]
+) -> tuple[int, int]:
+    """Drop blobs, first come first gone, then whole records, until `goal` bytes are used."""
     before = utc_text(now - SETTLED.total_seconds())
 
     def small_enough() -> bool:
-        return store.size().used <= goal
+        return stopping() or store.size().used <= goal
 
     blobs = _until_done(
         lambda after: store.drop_blobs(after=after, before=before, cited=cited), small_enough

@@ -9,7 +9,7 @@ first: they can no longer be judged anew. The triggers refuse anything else.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from storage.schema import blob_uses, blobs, envelopes, records, steps, verdicts
 
 THINNABLE = ("accessible", "down", "restricted")
 _PAGE = 200
+_PROGRESS_STEPS = 1000  # of SQLite's machine, well under a millisecond of work
 _WITNESS_SECONDS = 3600.0
 # Clocks that are wrong by less than this are corrected when witnesses are looked for.
 _WORST_CLOCK = timedelta(hours=25).total_seconds()
@@ -99,10 +100,11 @@ def drop_records(
     return Page(dropped=len(numbers), last=rows[-1].number if rows else None)
 
 
-def vacuum(engine: Engine, folder_free: int) -> bool:
+def vacuum(engine: Engine, folder_free: int, stopping: Callable[[], bool]) -> bool:
     """Give free pages back to the disk; False, and nothing done, where that needs more room.
 
-    SQLite writes the file anew beside the old one, so `folder_free` bytes must hold it.
+    SQLite writes the file anew beside the old one, so `folder_free` bytes must hold it. Once
+    `stopping` says so it ends soon, with False and the file as it was.
     """
     if engine.dialect.name != "sqlite":
         return False
@@ -113,10 +115,15 @@ def vacuum(engine: Engine, folder_free: int) -> bool:
     try:
         driver = raw.driver_connection
         assert isinstance(driver, sqlite3.Connection)
+        driver.set_progress_handler(stopping, _PROGRESS_STEPS)
         driver.execute("VACUUM")
         driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.OperationalError:
+        if stopping():
+            return False
+        raise
     finally:
-        raw.close()
+        raw.invalidate()  # the handler must not outlive this
     return True
 
 

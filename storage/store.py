@@ -166,13 +166,17 @@ class Store:
             )
         )
 
-    def vacuum(self) -> bool:
-        """Give free space back to the disk; False where that needs more room than there is."""
+    def vacuum(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Give free space back to the disk; False where that needs more room than there is.
+
+        It ends early, with False and nothing changed, once `stopping` says so.
+        """
         file = file_of(self._writing.url)
         if file is None:
             return False
         with named(self.name):
-            return retention.vacuum(self._writing, shutil.disk_usage(file.parent).free)
+            free = shutil.disk_usage(file.parent).free
+            return retention.vacuum(self._writing, free, stopping)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` of this package in a write transaction; return its result once committed."""

@@ -12,15 +12,17 @@ import msgspec
 import pytest
 
 from probes.clock import SystemClock
+from probes.rounds import RoundDone
 from reports.analysis import analyse
 from reports.cases import gather, inputs_hash
 from reports.rules import RULES_VERSION
 from reports.verdicts import judge_all
 from sitewatch.config import Config
+from sitewatch.installation import Installation
 from sitewatch.rejudging import rejudge
-from sitewatch.retaining import cited_ids, retain
-from sitewatch.sections import Storage
-from storage.records import Exchange, Measurement, Step, Vantage, digest, utc_text
+from sitewatch.retaining import QuietTime, cited_ids, retain
+from sitewatch.sections import Schedule, Storage
+from storage.records import Exchange, Line, Measurement, Round, Step, Vantage, digest, utc_text
 from storage.store import Store
 from tests import cases
 
@@ -276,3 +278,75 @@ def test_incomplete_and_undecided_records_are_never_thinned(tmp_path: Path) -> N
         newest = fine(store, NOW - DAY)
         retain(store, config(tmp_path, days=8, size="1 KB"), At())
         assert whole(store) == {undecided, stopped, newest}
+
+
+class Stepping(SystemClock):
+    """A clock that only moves when somebody waits."""
+
+    def __init__(self, start: float) -> None:
+        self.now = start
+
+    def wall(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+async def quiet_time(store: Store, wanted: Config, clock: Stepping) -> None:
+    record = Round(
+        simulated=True,
+        tool="test",
+        time=utc_text(START),
+        vantage=cases.FIELD,
+        line=Line(state="up"),
+        targets=1,
+    )
+    installation = Installation(wanted, store.name)
+    await QuietTime(clock)(store, installation, RoundDone("sha256:0", record, []))
+
+
+@pytest.mark.parametrize(("hour", "until"), [(12, 23), (23.5, 23.5), (3, 3), (22.9, 23)])
+async def test_in_a_daemon_it_waits_for_the_quiet_time(
+    tmp_path: Path, hour: float, until: float
+) -> None:
+    wanted = msgspec.structs.replace(
+        config(tmp_path, days=30),
+        schedule=Schedule(waking_hours="08:00-23:00", time_zone="UTC"),
+    )
+    with Store(tmp_path / "x.db") as store:
+        old = fine(store, START)
+        fine(store, START + DAY)
+        clock = Stepping(NOW + hour * 3600)
+        await quiet_time(store, wanted, clock)
+        assert clock.wall() == pytest.approx(NOW + until * 3600)
+        assert old not in whole(store)
+
+
+async def test_over_the_limit_it_waits_for_nothing(tmp_path: Path) -> None:
+    with Store(tmp_path / "x.db") as store:
+        old = fine(store, START)
+        fine(store, START + DAY)
+        clock = Stepping(NOW + 12 * 3600)
+        await quiet_time(store, config(tmp_path, size="1 KB"), clock)
+        assert clock.wall() == NOW + 12 * 3600
+        assert old not in whole(store)
+
+
+def test_told_to_stop_it_ends_with_everything_in_order(tmp_path: Path) -> None:
+    with Store(tmp_path / "x.db") as store:
+        history(store)
+        done = retain(store, config(tmp_path, days=30, size="1 KB"), At(), lambda: True)
+        assert (done.records, done.blobs) == (0, 0)
+        assert done.bytes_after == done.bytes_before
+        assert store.check() == []
+
+
+def test_giving_back_space_can_be_stopped_in_the_middle(tmp_path: Path) -> None:
+    with Store(tmp_path / "x.db") as store:
+        history(store)
+        before = store.size()
+        assert not store.vacuum(lambda: True)
+        assert store.size() == before
+        assert store.vacuum()
+        assert store.check() == []

@@ -14,6 +14,7 @@ import click
 
 from probes.clock import SystemClock
 from probes.targets import TargetsError
+from sitewatch.alerts import Alerts
 from sitewatch.config import ConfigError, load_config
 from sitewatch.consenting import require_consent, scope_of, state_of_consent
 from sitewatch.console import Failed, told_in_one_line
@@ -23,6 +24,7 @@ from sitewatch.daemon_log import HiddenNames, set_up
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, database_option
 from sitewatch.pausing import is_paused
+from sitewatch.retaining import QuietTime
 from sitewatch.watchdog import Notifier
 from sitewatch.watchlist import Watchlist, load_watchlist
 from storage.store import Store, StoreError
@@ -99,14 +101,15 @@ def _loader(
 
 async def _work(installation: Installation, watchlist: Watchlist, store: Store, load: Load) -> bool:
     """Run the daemon; return whether it was stopped by Ctrl-C."""
-    chance, interrupted = random.SystemRandom(), asyncio.Event()
+    chance, interrupted, clock = random.SystemRandom(), asyncio.Event(), SystemClock()
     daemon = Daemon(
         installation,
         watchlist,
         store,
-        SystemClock(),
+        clock,
         load=load,
         draw=lambda span: chance.uniform(0.0, span),
+        after_round=(Alerts(clock), QuietTime(clock)),
         paused=lambda: is_paused(installation.config),
         notifier=Notifier.of(os.environ),
     )
