@@ -20,6 +20,7 @@ from sitewatch.alerts import tell_what_changed
 from sitewatch.consenting import require_consent
 from sitewatch.console import Failed, told_in_one_line
 from sitewatch.installation import Installation
+from sitewatch.networks import identifier, open_table
 from sitewatch.options import config_option, database_option, normal_url
 from sitewatch.output import JsonOutput, Output, TableOutput
 from sitewatch.pausing import refuse_while_paused, run_unless_paused
@@ -90,9 +91,14 @@ def _unlisted(url: str) -> Target:
 
 
 def _prober(installation: Installation, store: Store, tier: str | None) -> Prober:
-    vantage = installation.config.vantage
-    pseudonym = store.own_vantage(
-        kind=vantage.kind, country=vantage.country, asn=vantage.asn, network=vantage.network
+    config = installation.config
+    table = open_table(config)
+    identify = identifier(config, store, table)
+    return make_prober(
+        installation.settings(tier),
+        SystemClock(),
+        identify(None),
+        simulated=config.vantage.simulated,
+        networks=table,
+        identify=identify,
     )
-    settings = installation.settings(tier)
-    return make_prober(settings, SystemClock(), pseudonym, simulated=vantage.simulated)
