@@ -21,6 +21,7 @@ from storage.errors import StoreError
 
 MOST_LINE_BYTES = 32 << 20  # a page of ten redirects at half a megabyte each, as base64, fits
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_MARK = b"\xef\xbb\xbf"  # some editors begin UTF-8 with it
 _MOST_WINDOW = 1 << 27  # what the zstandard program itself accepts without a flag
 _BUFFER = 1 << 20
 _HEAD = 64 * 1024
@@ -45,7 +46,7 @@ def looks_like_json(path: Path) -> bool:
         return False
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+    return head.removeprefix(_MARK).lstrip().startswith(b"{")
 
 
 def lines(path: Path) -> Iterator[Line]:
@@ -58,6 +59,7 @@ def lines(path: Path) -> Iterator[Line]:
         try:
             stream, packed = _unpacked(path, stack)
             for number, data in _numbered(stream, packed):
+                data = data.removeprefix(_MARK) if number == 1 else data
                 if number == 1 and data.strip() == b"{":
                     yield _whole(stream, data)
                     return

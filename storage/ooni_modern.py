@@ -46,12 +46,12 @@ def modern_steps(gathered: Gathered) -> list[Step]:
 
 def _lookups(gathered: Gathered) -> list[Lookup]:
     """Return all lookups, late replies beside the first one of the same query."""
-    late: dict[tuple[object, object], list[dict[str, Any]]] = {}
+    late: dict[str, list[dict[str, Any]]] = {}
     for entry in events(gathered.document, "x_dns_duplicate_responses"):
-        late.setdefault((entry.get("transaction_id"), entry.get("query_type")), []).append(entry)
+        late.setdefault(_question(entry), []).append(entry)
     found = []
     for entry in events(gathered.document, "queries"):
-        more = late.get((entry.get("transaction_id"), entry.get("query_type")), [])
+        more = late.get(_question(entry), [])
         since = seconds(entry.get("t0")) or 0.0
         for lookup in gathered.lookups(entry, _hop(entry)):
             if more and lookup.resolver == "udp":
@@ -59,6 +59,11 @@ def _lookups(gathered: Gathered) -> list[Lookup]:
                 lookup = msgspec.structs.replace(lookup, replies=[*lookup.replies, *replies])
             found.append(lookup)
     return found
+
+
+def _question(entry: dict[str, Any]) -> str:
+    """Return what a query and the late replies to it have in common."""
+    return f"{entry.get('transaction_id')} {entry.get('query_type')}"
 
 
 def _exchanges(gathered: Gathered) -> list[Exchange]:
