@@ -91,7 +91,7 @@ class BundleReader:
         with Seen() as seen:
             item = yield from self._exact(seen) if self.head.exact else self._public()
         if not isinstance(item, End):
-            raise RefusedError(f"a {_name(item)} where its end should be")
+            raise RefusedError(f"{_name(item)} where its end should be")
         if (item.records, item.blobs) != (self._records, self._blobs):
             raise RefusedError(
                 f"it says that it holds {item.records} records and {item.blobs} blobs, "
@@ -105,7 +105,7 @@ class BundleReader:
     def _head(self) -> Head:
         item = self._next()
         if not isinstance(item, Head):
-            raise RefusedError(f"it begins with a {_name(item)}")
+            raise RefusedError(f"it begins with {_name(item)}")
         return item
 
     def _next(self) -> Item:
@@ -150,7 +150,7 @@ class BundleReader:
             item, blobs = self._pending(seen)
             if not isinstance(item, Place):
                 raise RefusedError(
-                    f"vantage {anchor.vantage}: a {_name(item)} where its anchor tells of a record"
+                    f"vantage {anchor.vantage}: {_name(item)} where its anchor tells of a record"
                 )
             require_certified(item.envelope, self.certified)
             twice = links.follow(item.envelope)
@@ -278,4 +278,6 @@ class _Links:
 
 
 def _name(item: Item) -> str:
-    return str(type(item).__struct_config__.tag)
+    """Return what an item is, with its article."""
+    name = str(type(item).__struct_config__.tag)
+    return f"an {name}" if name[0] in "ae" else f"a {name}"
