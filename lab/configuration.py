@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,15 @@ from lab.scenario import Scenario
 _Tables = dict[str, dict[str, Any]]
 
 
-def write_client_files(folder: Path, scenario: Scenario, network: PlannedNetwork, ca: Path) -> None:
-    """Write all files of one client into `folder`."""
+def write_client_files(
+    folder: Path, scenario: Scenario, network: PlannedNetwork, ca: Path, own_roots: Sequence[Path]
+) -> None:
+    """Write all files of one client into `folder`.
+
+    `ca` are the roots that a program may bring with it; the machine's store has `own_roots` too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "roots.pem").write_text("".join(path.read_text() for path in (ca, *own_roots)))
     (folder / "sitewatch.toml").write_text(_toml(_tables(scenario, network, ca)), "utf-8")
     _write_targets(folder / "targets.csv", scenario)
     resolv = f"nameserver {network.name_server()}\noptions timeout:1 attempts:2\n"

@@ -49,6 +49,8 @@ class Network(Value, frozen=True, kw_only=True):
     ipv6: Literal["none", "works", "broken"] = "none"  # broken: addresses, but nothing passes
     nat_seconds: float = 0.0  # a private address behind a NAT that forgets idle flows; 0: none
     home_resolver: bool = False  # its resolver stands in the client's home, at a private address
+    antivirus: str = ""  # issuer with which a program on the client's machine opens up all TLS
+    old_roots: bool = False  # the client's root store lacks the newer of the lab's two roots
     nat64: bool = False  # the client has IPv6 alone, and reaches IPv4 through a translator
 
 
@@ -118,3 +120,13 @@ class Resolver(Span, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()  # with subdomains; none: all
     delay_ms: float = 0.0  # late: by how much
     answers: tuple[str, ...] = ("0.0.0.0",)  # filter: as a censor's
+
+
+class Captive(Span, frozen=True, kw_only=True):
+    """A gate: until somebody signs in or pays, a network reaches a portal and little else."""
+
+    network: str
+    portal: str  # host of the site to which plain HTTP is redirected
+    free: tuple[str, ...] = ()  # hosts that can be reached all the same
+    https: Literal["silence", "refuse", "portal"] = "silence"  # portal: with its certificate
+    dns: Literal["truth", "portal"] = "truth"  # portal: every name has the portal's address

@@ -13,6 +13,8 @@ from typing import TypeAlias
 
 import h11
 
+from lab.tls_front import Converse
+
 _IDLE_SECONDS = 20.0
 _HANDSHAKE_SECONDS = 10.0
 _LARGEST_BODY = 1 << 20
@@ -47,15 +49,7 @@ async def serve_http(
     respond: Respond, address: str, port: int, tls: ssl.SSLContext | None = None
 ) -> None:
     """Begin to serve at `address:port`."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A connection that a client or a censor breaks off is no failure of the server's.
-        with contextlib.suppress(OSError, TimeoutError, h11.RemoteProtocolError):
-            await _converse(respond, reader, writer, tls is not None)
-        writer.close()
-        with contextlib.suppress(OSError, TimeoutError):
-            await writer.wait_closed()
-
+    handle = converse_over(respond, secure=tls is not None)
     if tls is None:
         await asyncio.start_server(handle, address, port, backlog=256)
         return
@@ -68,6 +62,20 @@ async def serve_http(
         ssl_handshake_timeout=_HANDSHAKE_SECONDS,
         ssl_shutdown_timeout=1.0,
     )
+
+
+def converse_over(respond: Respond, *, secure: bool) -> Converse:
+    """Return a handler of connections that answers the requests on them."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A connection that a client or a censor breaks off is no failure of the server's.
+        with contextlib.suppress(OSError, TimeoutError, h11.RemoteProtocolError):
+            await _converse(respond, reader, writer, secure)
+        writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            await writer.wait_closed()
+
+    return handle
 
 
 async def _converse(

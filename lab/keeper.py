@@ -20,11 +20,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lab import netlink
 from lab.clock import ScenarioClock
 from lab.devices import Device, open_device
+from lab.middle import serve_middle
 from lab.namespaces import (
     NEW_NAMESPACES,
     NEW_NETWORK,
@@ -38,7 +40,7 @@ from lab.namespaces import (
 )
 from lab.order import Order, read_order
 from lab.path import Path as PacketPath
-from lab.plan import ABROAD, SERVERS, Plan, PlannedNetwork, make_plan
+from lab.plan import ABROAD, SERVERS, Middle, Plan, PlannedNetwork, make_plan
 from lab.services import serve_everything, serve_helpers
 
 _DEVICE = "net0"
@@ -153,9 +155,16 @@ def _start(
         enter(namespaces[ABROAD].network)
         asyncio.run(serve_helpers(plan, certificates, Path(order.ca), ready))
 
+    def run_middle(middle: Middle) -> None:
+        enter(namespaces[middle.name].network)
+        folder = Path(order.folder) / middle.name
+        asyncio.run(serve_middle(plan, middle, certificates, folder, clock, ready))
+
     gc.freeze()  # what is there already stays shared between the processes
     children = {}
-    for name, work in (("path", run_path), ("servers", run_servers), ("helpers", run_helpers)):
+    works = {"path": run_path, "servers": run_servers, "helpers": run_helpers}
+    works |= {middle.name: partial(run_middle, middle) for middle in plan.middles}
+    for name, work in works.items():
         child = os.fork()
         if child == 0:
             os.close(reading)
@@ -179,6 +188,9 @@ def _make_namespaces(plan: Plan, order: Order) -> dict[str, _Namespace]:
         SERVERS: _make_namespace(plan.server_addresses(), order, giants=True),
         ABROAD: _make_namespace(plan.helper_addresses(), order),
     }
+    for middle in plan.middles:
+        made[middle.name] = _make_namespace([middle.address], order)
+        netlink.add_local_everything(_DEVICE)
     for name, network in plan.networks.items():
         enter(outer)
         made[name] = _make_namespace(network.own_addresses(), order)
@@ -215,7 +227,7 @@ def _mount_files(network: PlannedNetwork, order: Order) -> None:
         if target.exists() or name == "resolv.conf":
             bind(own / name, target)
     for bundle in filter(Path.exists, map(Path, _SYSTEM_BUNDLES)):
-        bind(Path(order.ca), bundle)
+        bind(own / "roots.pem", bundle)
     if Path("/run/nscd").is_dir():  # a cache of names on the machine knows nothing of the lab
         mount("none", "/run/nscd", "tmpfs", 0)
     with contextlib.suppress(OSError):  # nicer for `ps`, but forbidden in some containers

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
-from lab.described import Down, HelperServer, Network, Outage, Resolver, Site, Span
+from lab.described import Captive, Down, HelperServer, Network, Outage, Resolver, Site, Span
 
 PUBLIC_RESOLVERS = ("8.8.8.8", "9.9.9.9", "dns.google", "dns.quad9.net")
 
@@ -85,6 +85,20 @@ def resolver_mistakes(resolvers: Sequence[Resolver], networks: Collection[str]) 
             yield f"key {key}.of: neither a network nor a public resolver: {resolver.of!r}"
         if resolver.how == "late" and resolver.delay_ms <= 0:
             yield f"key {key}.delay_ms: a late resolver needs it"
+
+
+def captive_mistakes(
+    captives: Sequence[Captive], networks: Collection[str], hosts: Collection[str]
+) -> Iterator[str]:
+    """Yield what is wrong with the gates."""
+    for number, captive in enumerate(captives):
+        key = f"captives[{number}]"
+        yield from span_mistakes(key, captive)
+        yield from unknown_network(key, captive.network, networks)
+        if captive.portal not in hosts:
+            yield f"key {key}.portal: no site is called {captive.portal!r}"
+        for host in set(captive.free) - set(hosts):
+            yield f"key {key}.free: no site is called {host!r}"
 
 
 def unknown_network(key: str, name: str, networks: Collection[str]) -> Iterator[str]:

@@ -21,6 +21,8 @@ _ADDRESS, _LOCAL = 1, 2  # attributes of an address
 _AT_ONCE = 0x02  # flag: do not look for duplicates
 _ROUTE_DEVICE, _ROUTE_SOURCE = 4, 7  # attributes of a route
 _MAIN_TABLE, _STATIC, _UNIVERSE, _LINK, _UNICAST = 254, 4, 0, 253, 1
+_ALL_TABLE, _HOST, _LOCAL_ROUTE = 100, 254, 2
+_NEW_RULE, _TO_TABLE, _RULE_DEVICE = 32, 1, 3
 _HEADER = struct.Struct("=IHHII")
 
 
@@ -70,6 +72,17 @@ def add_default_route(device: str, source: str) -> None:
     body += _attribute(_ROUTE_DEVICE, struct.pack("=i", socket.if_nametoindex(device)))
     body += _attribute(_ROUTE_SOURCE, packed)
     _request(_NEW_ROUTE, _CREATE, body)
+
+
+def add_local_everything(device: str) -> None:
+    """Take every IPv4 packet that comes in by a device as meant for this namespace itself."""
+    loopback = struct.pack("=i", socket.if_nametoindex("lo"))
+    kind = (_ALL_TABLE, _STATIC, _HOST, _LOCAL_ROUTE)
+    route = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, *kind, 0)
+    _request(_NEW_ROUTE, _CREATE, route + _attribute(_ROUTE_DEVICE, loopback))
+    rule = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, _ALL_TABLE, 0, 0, _TO_TABLE, 0)
+    rule += _attribute(_RULE_DEVICE, device.encode() + b"\0")
+    _request(_NEW_RULE, _CREATE, rule)
 
 
 def _packed(address: str) -> tuple[int, bytes]:

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from lab.configuration import write_client_files
+from lab.forging import Forger
 from lab.order import Order, write_order
 from lab.pki import Pki
 from lab.plan import Plan, make_plan
@@ -97,7 +99,9 @@ class World:
         pki = self._pki or Pki.create(folder / "pki")
         self._ca = pki.ca.resolve()
         for name, network in self.plan.networks.items():
-            write_client_files(folder / name, self.scenario, network, self._ca)
+            ca = pki.old_ca.resolve() if network.described.old_roots else self._ca
+            own = _antivirus_roots(self.plan, name, folder)
+            write_client_files(folder / name, self.scenario, network, ca, own)
         order = Order(
             scenario=self.scenario,
             seed=self.plan.seed,
@@ -154,7 +158,7 @@ class World:
         """Return the variables that programs of a client are given beside the caller's own."""
         return {
             "SITEWATCH_CONFIG": str(self.config_path(client)),
-            "SSL_CERT_FILE": str(self._ca),
+            "SSL_CERT_FILE": str(self._roots(client)),
             "SITEWATCH_CONSENT": "yes",
         }
 
@@ -189,12 +193,28 @@ class World:
         if not answered:
             raise RuntimeError("the world has ended")
 
+    def _roots(self, client: str) -> Path:
+        """Return the root certificates that a client's machine trusts."""
+        described = self.plan.networks[client].described
+        own = described.antivirus or described.old_roots
+        return self._client_folder(client) / "roots.pem" if own else self._ca
+
     def _client_folder(self, client: str) -> Path:
         if self._folder is None:
             raise RuntimeError("the world is not running")
         if client not in self.clients:
             raise ValueError(f"no client network is called {client!r}")
         return self._folder / client
+
+
+def _antivirus_roots(plan: Plan, network: str, folder: Path) -> list[Path]:
+    """Make the authority of the antivirus on a network's client; return its root, if any."""
+    now = datetime.now(UTC)
+    return [
+        Forger(plan.networks[network].described.antivirus, folder / middle.name, now=now).root
+        for middle in plan.middles
+        if middle.purpose == "antivirus" and middle.network == network
+    ]
 
 
 def _certificates(plan: Plan, pki: Pki) -> dict[str, str]:

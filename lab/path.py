@@ -14,9 +14,10 @@ import time
 from lab.clock import ScenarioClock
 from lab.described import Down
 from lab.devices import Device
+from lab.diversion import REFUSE
 from lab.dpi import Seen
 from lab.offload import split
-from lab.plan import ABROAD, SERVERS, Plan
+from lab.plan import ABROAD, SERVERS, Middle, Plan
 from lab.side import Side, Way
 from lab.wire import (
     ACK,
@@ -48,6 +49,9 @@ class Path:
             address_bytes(address): owner for address, owner in plan.namespace_of().items()
         }
         self._sides = {name: Side(name, plan) for name in (*plan.networks, ABROAD)}
+        self._middles = {middle.name: middle for middle in plan.middles}
+        for middle in plan.middles:
+            self._sides[middle.name] = Side(middle.name, plan, middle.network)
         self._counting = {name for name, side in self._sides.items() if side.counts_packets}
         self._downs = _downs(plan)
         self._later: list[tuple[float, int, str, bytes, bytes]] = []  # due, order, for whom, what
@@ -111,10 +115,17 @@ class Path:
             if translated is None:
                 return
             packet = translated
-        owner = self._owner.get(packet.destination)
-        if self._owner.get(packet.source) != origin or owner is None or owner == origin:
-            return  # a forged source, or nobody's address
         now = self._clock.now()
+        owner = self._owner.get(packet.destination)
+        if origin in self._middles and owner == self._middles[origin].network:
+            self._bring_back(packet, self._middles[origin], now)
+            return
+        if self._owner.get(packet.source) != origin:
+            return
+        if side is not None and side.diversions and self._divert(packet, side, now):
+            return
+        if owner is None or owner == origin:
+            return  # nobody's address
         inward = owner not in (SERVERS, ABROAD) or origin == SERVERS
         here = self._sides[owner if inward else origin]
         if here.is_out(now) or (here.ipv6_broken and len(packet.source) == 16):
@@ -201,6 +212,35 @@ class Path:
             if not decision.passes:
                 return False
         return True
+
+    # --- boxes that answer themselves -----------------------------------------------------------
+
+    def _divert(self, packet: Packet, side: Side, now: float) -> bool:
+        """Tell whether a client's packet goes no further than a box on the way; take it there."""
+        where = next(filter(None, (divert(packet, now) for divert in side.diversions)), "")
+        if where in self._middles:
+            self.send_to_middle(packet, side, where, now)
+        elif where == REFUSE:
+            self._refuse(packet, side, side.way(packet.destination), "refuse")
+        return bool(where)
+
+    def send_to_middle(self, packet: Packet, side: Side, name: str, now: float) -> None:
+        """Take a client's packet to a box, which answers in the name of any address."""
+        middle, delay = self._middles[name], self._delay(packet, side, inward=False)
+        if delay is None or side.is_out(now):
+            return
+        if packet.ttl <= middle.hop:
+            self._exceed(packet, side, side.way(packet.destination))
+            return
+        self._send(name, with_lower_ttl(packet.data, middle.hop), delay, packet.offload)
+
+    def _bring_back(self, packet: Packet, middle: Middle, now: float) -> None:
+        """Bring what a box says to its client, whoever's name it stands in."""
+        side = self._sides[middle.network]
+        delay = self._delay(packet, side, inward=True)
+        if delay is not None and not side.is_out(now) and packet.ttl > middle.hop:
+            data = with_lower_ttl(packet.data, middle.hop)
+            self._send(side.name, data, delay, packet.offload)
 
     @staticmethod
     def _there_and_back(side: Side, share: float) -> float:

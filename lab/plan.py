@@ -6,10 +6,11 @@ out for itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from random import Random
+from typing import Literal
 from urllib.parse import urlsplit
 
 from lab.addresses import Blocks, block_of
@@ -93,6 +94,18 @@ class PlannedHelper:
 
 
 @dataclass(frozen=True)
+class Middle:
+    """A box on the way that answers connections itself, whoever they were meant for."""
+
+    name: str  # of its namespace
+    network: str
+    purpose: Literal["captive", "antivirus"]
+    number: int  # of its description in the scenario
+    hop: int  # routers between the client and it
+    address: str  # from which it asks others itself
+
+
+@dataclass(frozen=True)
 class Route:
     """The way from a network to an address. The censor's box stands before router `censor`."""
 
@@ -112,6 +125,7 @@ class Plan:
     transit: tuple[str, ...]  # blocks of the transit operators' routers
     transit6: tuple[str, ...]
     asns: dict[str, int]  # by block
+    middles: tuple[Middle, ...] = ()
 
     @property
     def has_ipv6(self) -> bool:
@@ -146,6 +160,7 @@ class Plan:
         owners.update(dict.fromkeys(self.helper_addresses(), ABROAD))
         for network in self.networks.values():
             owners.update(dict.fromkeys([network.client, *network.own_addresses()], network.name))
+        owners.update({middle.address: middle.name for middle in self.middles})
         return owners
 
     def visitor(self, address: str) -> tuple[str, str]:
@@ -156,6 +171,9 @@ class Plan:
         for helper in self.helpers:
             if address in helper.everywhere:
                 return ABROAD, helper.country
+        for middle in self.middles:
+            if address == middle.address:
+                return middle.network, self.networks[middle.network].country
         return "", ""
 
     def asn(self, address: str) -> int:
@@ -228,7 +246,18 @@ def make_plan(scenario: Scenario, seed: int) -> Plan:
         transit=tuple(blocks.next() for _ in range(_TRANSIT_OPERATORS)),
         transit6=tuple(blocks.next6() for _ in range(_TRANSIT_OPERATORS)),
         asns=blocks.asns,
+        middles=tuple(_plan_middles(scenario, blocks)),
     )
+
+
+def _plan_middles(scenario: Scenario, blocks: Blocks) -> Iterator[Middle]:
+    for number, captive in enumerate(scenario.captives):
+        name = f"captive {number}"
+        yield Middle(name, captive.network, "captive", number, 1, blocks.host())
+    for number, network in enumerate(scenario.networks):
+        if network.antivirus:
+            name = f"antivirus {number}"
+            yield Middle(name, network.name, "antivirus", number, 0, blocks.host())
 
 
 def _plan_network(

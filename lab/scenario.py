@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from lab.described import (
+    Captive,
     Down,
     HelperServer,
     Network,
@@ -29,6 +30,7 @@ from lab.described import (
     Value,
 )
 from lab.mistakes import (
+    captive_mistakes,
     helper_mistakes,
     network_mistakes,
     resolver_mistakes,
@@ -102,6 +104,7 @@ class Scenario(Value, frozen=True, kw_only=True):
     outages: tuple[Outage, ...] = ()
     downs: tuple[Down, ...] = ()
     resolvers: tuple[Resolver, ...] = ()
+    captives: tuple[Captive, ...] = ()
     sitewatch: dict[str, dict[str, Any]] = {}  # merged into the generated configuration
     expect: Expect | None = None
 
@@ -194,6 +197,7 @@ def _complaints(scenario: Scenario) -> Iterator[str]:
     yield from _censor_complaints(scenario, networks)
     yield from trouble_mistakes(scenario.outages, scenario.downs, networks, hosts)
     yield from resolver_mistakes(scenario.resolvers, networks)
+    yield from captive_mistakes(scenario.captives, networks, hosts)
     if scenario.start is not None and scenario.start.tzinfo is None:
         yield "key start: the time has no zone (write it with Z)"
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lab import censor as censors
 from lab.described import Network
+from lab.diversion import diversions
 from lab.dpi import Reader
 from lab.edge import edge_of
 from lab.line import Line
@@ -28,19 +29,25 @@ class Way(NamedTuple):
 
 
 class Side:
-    """Where packets of one namespace begin and end."""
+    """Where packets of one namespace begin and end.
 
-    def __init__(self, name: str, plan: Plan) -> None:
-        known = plan.networks.get(name)
+    `network` is the client network through which they pass, where it is not of the same name.
+    """
+
+    def __init__(self, name: str, plan: Plan, network: str = "") -> None:
+        network = network or name
+        known = plan.networks.get(network)
         described = known.described if known else _NOBODY
         self.name = name
+        self._network = network
         self.line = Line(described, Random(f"{plan.seed}/line/{name}"))
-        self.edge = edge_of(known)
+        self.edge = edge_of(known) if network == name else None
+        self.diversions = diversions(plan, name)
         self.silent_hops = frozenset(described.silent_hops)
         self.ipv6_broken = described.ipv6 == "broken"
         self.reader = Reader()
-        self._all_rules = censors.judges(plan, name) if known else []
-        self._outages = [one for one in plan.scenario.outages if one.network == name]
+        self._all_rules = censors.judges(plan, network) if known else []
+        self._outages = [one for one in plan.scenario.outages if one.network == network]
         self._plan = plan
         self._ways: dict[bytes, Way] = {}
         self._looked_at = float("-inf")
@@ -82,7 +89,7 @@ class Side:
         """Return the way to an address, worked out once."""
         found = self._ways.get(address)
         if found is None:
-            route = self._plan.route(self.name, address_text(address))
+            route = self._plan.route(self._network, address_text(address))
             routers = tuple(map(address_bytes, route.routers))
             hops = len(routers)
             found = Way(routers, hops, route.censor, route.censor / (hops + 1))
