@@ -11,17 +11,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 
 from probes.clock import Clock
 from probes.rounds import DailyBudget, RoundDone
-from sitewatch.config import Config
 from sitewatch.daemon_clock import ClockZone, Heartbeat
 from sitewatch.daemon_log import place_of
-from sitewatch.daemon_plan import CADENCES, KINDS, Kind, Plan
+from sitewatch.daemon_plan import CADENCES, Kind, Plan
 from sitewatch.daemon_round import AfterRound, Probing, Rounds, probe
 from sitewatch.daemon_state import DaemonState, load_state
 from sitewatch.installation import Installation
@@ -40,17 +38,13 @@ _PAUSE_NOTICED = 2.0  # how soon a pause stops a round
 
 # Reads the configuration and the targets anew. Raises with one line where they cannot be used.
 Load = Callable[[], tuple[Installation, Watchlist]]
-# Blocks for as long as it takes; each of its writes is short.
-InQuiet = Callable[[Store, Config, Clock], object]
-JobName: TypeAlias = Kind | Literal["quiet"]
 
 
 class Daemon:
     """Works until told to stop. All that touches the world comes in through the constructor.
 
-    `probing` carries out rounds, `after_round` is told of each one that was made, `in_quiet` is
-    done once a night in a thread, `paused` tells whether the volunteer has paused everything,
-    `draw` makes the jitter.
+    `probing` carries out rounds, `after_round` is told of each one that was made, `paused` tells
+    whether the volunteer has paused everything, `draw` makes the jitter.
     """
 
     def __init__(
@@ -64,13 +58,11 @@ class Daemon:
         draw: Draw,
         probing: Probing = probe,
         after_round: Sequence[AfterRound] = (),
-        in_quiet: Sequence[InQuiet] = (),
         paused: Callable[[], bool] = lambda: False,
         notifier: Notifier | None = None,
     ) -> None:
         self._installation, self._store, self._clock = installation, store, clock
-        self._load, self._draw = load, draw
-        self._after_round, self._in_quiet = after_round, in_quiet
+        self._load, self._draw, self._after_round = load, draw, after_round
         self._paused, self._notifier = paused, notifier or Notifier(None)
         self.state = self._remembered()
         self.plan = Plan(installation.config, watchlist, self.state)
@@ -78,7 +70,7 @@ class Daemon:
         self._rounds = Rounds(store, clock, self.plan, probing, budget)
         self._scheduler = AsyncIOScheduler(timezone=ClockZone(clock))
         self._wake, self._stopping = asyncio.Event(), asyncio.Event()
-        self._due: set[JobName] = set()
+        self._due: set[Kind] = set()
         self._reload = False
         self._afterwards: set[asyncio.Task[None]] = set()
 
@@ -124,9 +116,7 @@ class Daemon:
             self._reload = False
             self._reconfigure()
         # A round over all targets serves the others that are due as well.
-        due = next((kind for kind in KINDS if kind in self._due), None)
-        if "quiet" in self._due:
-            await self._do_in_quiet()
+        due = next((kind for kind in ("all", "watched", "suspects") if kind in self._due), None)
         self._due.clear()
         if due is not None:
             await self._make_round(due)
@@ -135,31 +125,29 @@ class Daemon:
 
     def _make_plan(self) -> None:
         """Set the jobs anew from what the plan says; also tell what comes next."""
-        now = self._clock.wall()
-        rounds = self.plan.starts(now, self._draw)
-        starts: dict[JobName, float] = {**rounds, "quiet": self.plan.quiet_at(now)}
+        starts = self.plan.starts(self._clock.wall(), self._draw)
         for job in self._scheduler.get_jobs():
             if job.id not in starts:
                 job.remove()
-        for name, at in starts.items():
+        for kind, at in starts.items():
             # Coalesced: of several missed starts one remains. No grace time: a late start is
             # never dropped by the scheduler, since `_make_round` decides whether it is welcome.
             self._scheduler.add_job(
                 self._fire,
                 DateTrigger(datetime.fromtimestamp(at, UTC)),
-                args=[name],
-                id=name,
+                args=[kind],
+                id=kind,
                 replace_existing=True,
                 coalesce=True,
                 misfire_grace_time=None,
                 max_instances=1,
             )
-        self.state.next = {kind: utc_text(at) for kind, at in rounds.items()}
+        self.state.next = {kind: utc_text(at) for kind, at in starts.items()}
         self._save()
-        self._tell_next(min(rounds.values()))
+        self._tell_next(min(starts.values()))
 
-    async def _fire(self, name: JobName) -> None:
-        self._due.add(name)
+    async def _fire(self, kind: Kind) -> None:
+        self._due.add(kind)
         self._wake.set()
 
     # --- one round -----------------------------------------------------------------------------
@@ -242,15 +230,6 @@ class Daemon:
         )
         # One cadence may fit where another does not, so look again at the next usual time.
         self.state.last[kind] = utc_text(now)
-
-    async def _do_in_quiet(self) -> None:
-        """Do what would disturb rounds, such as thinning the database, while there are none."""
-        self.state.quiet_done = utc_text(self._clock.wall())
-        for what in self._in_quiet:
-            try:
-                await asyncio.to_thread(what, self._store, self._installation.config, self._clock)
-            except Exception as error:
-                self._trouble(_words(error), "it is tried again in the next quiet time")
 
     # --- other events --------------------------------------------------------------------------
 

@@ -26,12 +26,9 @@ from storage.records import utc_seconds, utc_text
 
 # A round over all targets, over the watched hosts, or over the suspected targets.
 Kind: TypeAlias = Literal["all", "watched", "suspects"]
-# In the order in which one serves for the next, where several are due.
-KINDS: tuple[Kind, ...] = ("all", "watched", "suspects")
 CADENCES: tuple[Kind, ...] = ("all", "watched")
 
 MEGABYTE = 1_000_000
-_LAST_ROUND = 1800.0
 # How long to wait after a look at a line that was not up, or after a round that failed.
 FIRST_PATIENCE, MOST_PATIENCE = 300.0, 3600.0
 
@@ -89,17 +86,6 @@ class Plan:
         """Return the waking hours and the zone they are in now."""
         schedule = self.config.schedule
         return WakingHours.parse(schedule.waking_hours), zone_of(schedule.time_zone)
-
-    def quiet_at(self, now: float) -> float:
-        """Return when the next quiet time comes: one a night, when rounds have ended."""
-        hours, zone = self.hours()
-        done = self.state.quiet_done
-        # Time enough for the day's last round to end.
-        begin = max(now, utc_seconds(done) + DAY / 2) if done else now
-        quiet = hours.asleep_from(begin - _LAST_ROUND, zone) + _LAST_ROUND
-        if not hours.never_end and hours.is_awake(quiet, zone):  # the night is over
-            quiet = hours.asleep_from(quiet, zone) + _LAST_ROUND
-        return quiet
 
     def is_awake(self, now: float) -> bool:
         hours, zone = self.hours()

@@ -43,7 +43,6 @@ class DaemonState(msgspec.Struct):
     last: dict[str, str] = {}  # when each cadence's latest round started
     next: dict[str, str] = {}  # when its next one starts
     last_success: str = ""
-    quiet_done: str = ""  # when the night's work was done last
     vantages: list[str] = []  # pseudonyms that measured here
     usage: Usage = msgspec.field(default_factory=Usage)
     troubles: list[Trouble] = []

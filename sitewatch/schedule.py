@@ -41,10 +41,6 @@ class WakingHours:
         first, last = time.fromisoformat(start), time.fromisoformat(end)
         return cls(first, last, int(last <= first))
 
-    @property
-    def never_end(self) -> bool:
-        return self.days == 1 and self.start == self.end
-
     def window(self, day: date, zone: tzinfo) -> tuple[float, float]:
         """Return when the waking hours that begin on that local day begin and end."""
         begin = datetime.combine(day, self.start, zone)
@@ -58,16 +54,6 @@ class WakingHours:
             if at < end:
                 return max(at, begin)
         raise AssertionError("some day has waking hours")
-
-    def asleep_from(self, at: float, zone: tzinfo) -> float:
-        """Return `at` if it lies outside waking hours, else when they end; hours that never end
-        count as ending each day at four in the morning."""
-        for day in _days_from(at, zone):
-            four = datetime.combine(day, time(4), zone).timestamp()
-            begin, end = (four, four) if self.never_end else self.window(day, zone)
-            if at < end:
-                return at if at < begin and not self.never_end else end
-        raise AssertionError("some day has an end")
 
     def is_awake(self, at: float, zone: tzinfo) -> bool:
         return self.awake_from(at, zone) == at

@@ -14,7 +14,7 @@ import msgspec
 from probes.measure import Measured
 from probes.rounds import RoundDone
 from sitewatch.config import load_config
-from sitewatch.daemon import Daemon, InQuiet
+from sitewatch.daemon import Daemon
 from sitewatch.daemon_round import AfterRound, Order
 from sitewatch.installation import Installation
 from sitewatch.watchlist import Watchlist, load_watchlist
@@ -165,7 +165,6 @@ def live(
     story: Callable[[Machine], Coroutine[Any, Any, None]],
     *,
     after_round: AfterRound | None = None,
-    in_quiet: InQuiet | None = None,
     paused: Callable[[], bool] = lambda: False,
     seed: int = 1,
 ) -> Machine:
@@ -193,7 +192,6 @@ def live(
                 draw=lambda span: chance.uniform(0, span),
                 probing=prober,
                 after_round=[after_round] if after_round else [],
-                in_quiet=[in_quiet] if in_quiet else [],
                 paused=paused,
             )
             machine = Machine(folder, clock, loop, prober, store, daemon, chance)

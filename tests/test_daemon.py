@@ -11,9 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from probes.clock import Clock, SystemClock
+from probes.clock import SystemClock
 from probes.rounds import RoundDone
-from sitewatch.config import Config
 from sitewatch.daemon_clock import ClockZone
 from sitewatch.daemon_state import load_state
 from sitewatch.installation import Installation
@@ -206,27 +205,6 @@ def test_what_follows_a_round_cannot_hold_it_up_or_break_it(tmp_path: Path) -> N
     )
     assert seen == ["up"] * 4
     assert any("the feed" in trouble.what for trouble in machine.daemon.state.troubles)
-
-
-@pytest.mark.parametrize(("hours", "at"), [("08:00-23:00", "23:30"), ("00:00-24:00", "04:30")])
-def test_the_nights_work_is_done_once_a_night(tmp_path: Path, hours: str, at: str) -> None:
-    done: list[float] = []
-
-    def in_quiet(store: Store, _config: Config, clock: Clock) -> None:
-        done.append(clock.wall())
-        if len(done) == 2:
-            raise StoreError(f"{store.name}: the disk is full")
-
-    machine = live(
-        tmp_path,
-        f"{SCHEDULE}waking_hours = '{hours}'\n",
-        MORNING,
-        lambda machine: machine.live(4 * DAY),
-        in_quiet=in_quiet,
-    )
-    shown = [datetime.fromtimestamp(moment, ALMATY).strftime("%H:%M") for moment in done]
-    assert shown == [at] * 4
-    assert any("the disk is full" in trouble.what for trouble in machine.daemon.state.troubles)
 
 
 def test_a_round_that_fails_is_tried_again_and_remembered(tmp_path: Path) -> None:

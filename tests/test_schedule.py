@@ -160,21 +160,6 @@ def test_hours_over_midnight_belong_to_the_evening_they_begin_on() -> None:
     assert shown(hours.awake_from(at("2026-11-23T12:00"), ALMATY)) == "23 20:00"
 
 
-@pytest.mark.parametrize(
-    ("hours", "now", "quiet"),
-    [
-        ("08:00-23:00", "2026-11-23T12:00", "23 23:00"),
-        ("08:00-23:00", "2026-11-23T23:30", "23 23:30"),
-        ("08:00-23:00", "2026-11-23T03:00", "23 03:00"),
-        ("20:00-04:00", "2026-11-23T21:00", "24 04:00"),
-        ("00:00-24:00", "2026-11-23T12:00", "24 04:00"),
-        ("00:00-24:00", "2026-11-23T03:00", "23 04:00"),
-    ],
-)
-def test_when_it_is_quiet(hours: str, now: str, quiet: str) -> None:
-    assert shown(WakingHours.parse(hours).asleep_from(at(now), ALMATY)) == quiet
-
-
 @given(
     every=st.floats(60, 30 * DAY),
     hours=st.sampled_from(["08:00-23:00", "20:00-04:00", "00:00-24:00", "02:15-02:45"]),

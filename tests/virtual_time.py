@@ -47,16 +47,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now
 
-    def run_in_executor(self, executor: Any, func: Any, *arguments: Any) -> Any:
-        """Hand work to a thread; time stands still until it is done."""
-        self.handed_over += 1
-        future = super().run_in_executor(executor, func, *arguments)
-        future.add_done_callback(self._count)
-        return future
-
-    def _count(self, _future: object) -> None:
-        self.handed_over -= 1
-
     def _leap(self, seconds: float) -> None:
         self._now += seconds + 1e-6  # beyond rounding, so that the timer is due
 

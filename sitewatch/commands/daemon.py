@@ -15,7 +15,6 @@ import click
 from probes.clock import SystemClock
 from probes.targets import TargetsError
 from sitewatch.alerts import Alerts
-from sitewatch.alerts import Alerts
 from sitewatch.config import ConfigError, load_config
 from sitewatch.consenting import require_consent, scope_of, state_of_consent
 from sitewatch.console import Failed, told_in_one_line
@@ -26,7 +25,6 @@ from sitewatch.installation import Installation
 from sitewatch.options import config_option, database_option
 from sitewatch.pausing import is_paused
 from sitewatch.retaining import QuietTime
-from sitewatch.retaining import retain
 from sitewatch.watchdog import Notifier
 from sitewatch.watchlist import Watchlist, load_watchlist
 from storage.store import Store, StoreError
@@ -112,8 +110,6 @@ async def _work(installation: Installation, watchlist: Watchlist, store: Store, 
         load=load,
         draw=lambda span: chance.uniform(0.0, span),
         after_round=(Alerts(clock), QuietTime(clock)),
-        after_round=[Alerts(clock)],
-        in_quiet=[retain],
         paused=lambda: is_paused(installation.config),
         notifier=Notifier.of(os.environ),
     )
