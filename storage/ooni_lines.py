@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 import zstandard
@@ -27,6 +27,7 @@ _BUFFER = 1 << 20
 _HEAD = 64 * 1024
 # gzip cannot do better than 1032; zstandard can, but no file of measurements comes near.
 _MOST_EXPANSION = 2000
+_DAMAGES = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -41,8 +42,8 @@ def looks_like_json(path: Path) -> bool:
     """Tell whether a file, unpacked, begins like a JSON object. StoreError if it is unreadable."""
     try:
         with ExitStack() as stack:
-            head = _unpacked(path, stack)[0].read(_HEAD)
-    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError):
+            head = _opened(path, stack).read1(_HEAD)
+    except _DAMAGES:
         return False
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror})") from error
@@ -57,8 +58,8 @@ def lines(path: Path) -> Iterator[Line]:
     number = 0
     with ExitStack() as stack:
         try:
-            stream, packed = _unpacked(path, stack)
-            for number, data in _numbered(stream, packed):
+            stream = _opened(path, stack)
+            for number, data in _numbered(stream):
                 data = data.removeprefix(_MARK) if number == 1 else data
                 if number == 1 and data.strip() == b"{":
                     yield _whole(stream, data)
@@ -67,51 +68,70 @@ def lines(path: Path) -> Iterator[Line]:
                     yield Line(number, b"", f"longer than {MOST_LINE_BYTES} bytes")
                 elif not data.isspace():
                     yield Line(number, data)
-        except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+        except _DAMAGES as error:
             yield Line(number + 1, b"", f"the file is damaged here ({error})")
         except OSError as error:
             raise StoreError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _unpacked(path: Path, stack: ExitStack) -> tuple[BinaryIO, BinaryIO | None]:
-    """Return a buffered stream of the content, and the file it is packed in if it is."""
+class _Packed(Protocol):
+    """A packed file that is open for reading."""
+
+    def read1(self, size: int = -1, /) -> bytes: ...
+
+
+class _Unpacked(io.RawIOBase):
+    """What a packed file expands to, handed out as it comes, so that a cut loses nothing before.
+
+    Raises EOFError where it expands beyond all measure.
+    """
+
+    def __init__(self, packed: _Packed, file: BinaryIO) -> None:
+        self._packed = packed
+        self._file = file
+        self._expanded = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._packed.read1(len(buffer))
+        buffer[: len(data)] = data
+        self._expanded += len(data)
+        if self._expanded > MOST_LINE_BYTES + _MOST_EXPANSION * self._file.tell():
+            raise EOFError("it expands beyond all measure")
+        return len(data)
+
+
+def _opened(path: Path, stack: ExitStack) -> io.BufferedReader:
+    """Return a stream of the content, unpacked."""
     file = stack.enter_context(path.open("rb"))
-    magic = file.read(4)
-    file.seek(0)
+    magic = file.peek(4)[:4]
+    packed: _Packed
     if magic.startswith(_GZIP):
         packed = stack.enter_context(gzip.GzipFile(fileobj=file))
-        return io.BufferedReader(packed, _BUFFER), file
-    if magic == _ZSTD:
-        reader = zstandard.ZstdDecompressor(max_window_size=_MOST_WINDOW).stream_reader(
-            file, read_across_frames=True
-        )
-        return io.BufferedReader(stack.enter_context(reader), _BUFFER), file
-    return file, None
+    elif magic == _ZSTD:
+        expander = zstandard.ZstdDecompressor(max_window_size=_MOST_WINDOW)
+        packed = stack.enter_context(expander.stream_reader(file, read_across_frames=True))
+    else:
+        return file
+    return io.BufferedReader(_Unpacked(packed, file), _BUFFER)
 
 
-def _numbered(stream: BinaryIO, packed: BinaryIO | None) -> Iterator[tuple[int, bytes]]:
+def _numbered(stream: io.BufferedReader) -> Iterator[tuple[int, bytes]]:
     """Yield each line with its number; of one that is too long only its beginning."""
     number = 0
     while data := stream.readline(MOST_LINE_BYTES + 1):
-        _require_sane(stream, packed)
         number += 1
         yield number, data
         while len(data) > MOST_LINE_BYTES and not data.endswith(b"\n"):
-            _require_sane(stream, packed)
             rest = stream.readline(_BUFFER)
             if not rest or rest.endswith(b"\n"):
                 break
 
 
-def _whole(stream: BinaryIO, first: bytes) -> Line:
+def _whole(stream: io.BufferedReader, first: bytes) -> Line:
     data = first + stream.read(MOST_LINE_BYTES + 1)
     if len(data) > MOST_LINE_BYTES:
         return Line(1, b"", f"one document longer than {MOST_LINE_BYTES} bytes")
     return Line(1, data)
-
-
-def _require_sane(stream: BinaryIO, packed: BinaryIO | None) -> None:
-    if packed is not None:
-        most = MOST_LINE_BYTES + _MOST_EXPANSION * packed.tell()
-        if stream.tell() > most:
-            raise EOFError("it expands beyond all measure")
