@@ -49,6 +49,22 @@ def make_private(file: Path, *, create: bool) -> None:
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
+class StillThere:
+    """Says in time that the file of an open database was removed or replaced.
+
+    SQLite would go on writing to a file that nobody can find any more.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._identity = _identity(file)
+
+    def __call__(self) -> None:
+        """Raise StoreError if the path leads to another file now, or to none."""
+        if self._file is not None and _identity(self._file) != self._identity:
+            raise StoreError(f"{self._file}: removed or replaced while it was open")
+
+
 def writing_engine(url: URL, busy_seconds: float) -> Engine:
     """Return the engine of the thread that writes: a transaction holds the write lock at once."""
     return _engine(url, busy_seconds, "BEGIN IMMEDIATE", ["PRAGMA synchronous = FULL"])
@@ -91,6 +107,14 @@ def use_write_ahead_log(engine: Engine) -> None:
         cursor.close()
     finally:
         connection.close()
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    try:
+        status = os.stat(file) if file is not None else None
+    except FileNotFoundError:
+        status = None
+    return (status.st_dev, status.st_ino) if status is not None else None
 
 
 def _engine(url: URL, busy_seconds: float, begin: str, settings: list[str]) -> Engine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -11,9 +11,20 @@ from typing import Literal, TypeVar
 
 from sqlalchemy import ColumnElement, Connection
 
-from storage import checking, derived, importing, insertion, judged, reading, retention, signing
+from storage import (
+    bulk,
+    checking,
+    derived,
+    importing,
+    insertion,
+    judged,
+    reading,
+    retention,
+    signing,
+)
 from storage.chain import Envelope
 from storage.database import (
+    StillThere,
     database_url,
     file_of,
     make_private,
@@ -73,7 +84,7 @@ class Store:
                 raise
         self._writing = writing
         self._reading = reading_engine(url, busy_seconds)
-        self._writer = Writer(writing, self.name)
+        self._writer = Writer(writing, self.name, StillThere(file))
 
     def __enter__(self) -> Store:
         return self
@@ -132,6 +143,14 @@ class Store:
         return self._writer.submit(
             lambda connection: signing.add_own(connection, self._keys, record, contents)
         )
+
+    def add_page(self, page: Sequence[bulk.Item]) -> Future[list[bulk.Added]]:
+        """Do for many records, in one transaction, what `add` does for one.
+
+        A refused record is told in its result and hinders no other. Blobs must have the hashes
+        that they are handed in under.
+        """
+        return self._writer.submit(lambda connection: bulk.add_page(connection, self._keys, page))
 
     def put_verdicts(self, verdicts: Iterable[tuple[str, str, Verdict]]) -> None:
         """Keep (measurement id, hash of all inputs, verdict), in place of earlier verdicts."""

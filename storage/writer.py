@@ -53,12 +53,14 @@ class _Job(Generic[T]):
 class Writer:
     """Runs work one piece after another on its own thread, inside write transactions.
 
-    `name` stands in front of errors.
+    `name` stands in front of errors. `check` is called before each commit and raises StoreError
+    where nothing may be committed.
     """
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, check: Callable[[], None] = lambda: None) -> None:
         self._engine = engine
         self._name = name
+        self._check = check
         self._closed = False
         self._lock = threading.Lock()
         self._queue: SimpleQueue[_Job[Any] | None] = SimpleQueue()
@@ -109,6 +111,7 @@ class Writer:
             with named(self._name), self._engine.begin() as connection:
                 for job in batch:
                     job.attempt(connection, self._name)
+                self._check()
         except Exception as error:  # reported to whoever handed the work in
             if len(batch) > 1:  # find out whose fault it was; nothing of the batch was kept
                 for job in batch:

@@ -184,3 +184,21 @@ def test_a_path_that_cannot_be_a_database_is_one_line(tmp_path: Path, obstacle: 
         path = path / "x.db"
     with pytest.raises(StoreError, match=r"^[^\n]*x\.db: [^\n]*$"):
         Store(path)
+
+
+@pytest.mark.parametrize("by", ["removed", "replaced"])
+def test_a_database_removed_while_open_is_one_line_and_nothing_vanishes(
+    tmp_path: Path, by: str
+) -> None:
+    path, aside = tmp_path / "x.db", tmp_path / "aside.db"
+    with Store(path) as store:
+        first = store.add(measured(store, 1)).result()
+        path.rename(aside)
+        if by == "replaced":
+            path.touch()
+        with pytest.raises(StoreError, match=r"x\.db: removed or replaced while it was open"):
+            store.add(measured(store, 2)).result()
+        aside.replace(path)
+        second = store.add(measured(store, 3)).result()
+        assert {one.id for one in store.measurements()} == {first, second}
+        assert store.check() == []
