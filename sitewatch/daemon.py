@@ -164,6 +164,8 @@ class Daemon:
         if not self.plan.affords(self._rounds.size(kind), now):
             self._out_of_data(kind, now)
             return
+        self.plan.begins(kind, now)
+        self._save()
         round_ = asyncio.create_task(self._rounds.run(self._installation, kind))
         ends = {
             asyncio.create_task(self._stopping.wait()),
@@ -177,7 +179,6 @@ class Daemon:
             return
         round_.cancel()
         await asyncio.wait({round_}, timeout=STOP_SECONDS)
-        self.plan.went_well(kind, now)  # it had begun: a restart must not begin it again
         _log.info("the round was stopped; what it measured is kept")
 
     async def _until_paused(self) -> None:
@@ -188,12 +189,12 @@ class Daemon:
         """Draw the consequences of a round that ended by itself."""
         error = round_.exception()
         if error is not None:
-            self._failed(error)
+            self._failed(kind, error)
             return
         done = round_.result()
         self.state.note_line(done.round.line.state, done.round.time)
         if done.round.line.state != "up":
-            until = self.plan.went_wrong(self._clock.wall())
+            until = self.plan.went_wrong(kind, self._clock.wall())
             _log.warning(
                 "the line is %s: waiting, looking again at %s",
                 done.round.line.state,
@@ -201,7 +202,7 @@ class Daemon:
             )
             self._notifier.status(f"waiting: the line is {done.round.line.state}")
         else:
-            self.plan.went_well(kind, started)
+            self.plan.went_well()
             self.state.last_success = utc_text(started)
             _log.info("a round over %d targets is done", done.round.targets)
         for what in self._after_round:
@@ -216,8 +217,8 @@ class Daemon:
         except Exception as error:
             self._trouble(_words(error), "it is tried again after the next round")
 
-    def _failed(self, error: BaseException) -> None:
-        until = self.plan.went_wrong(self._clock.wall())
+    def _failed(self, kind: Kind, error: BaseException) -> None:
+        until = self.plan.went_wrong(kind, self._clock.wall())
         cause = _first_cause(error)
         remedy = "free or repair what the message names; measuring goes on by itself"
         self._trouble(_words(cause), remedy if isinstance(cause, StoreError) else "report it")

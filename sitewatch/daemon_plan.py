@@ -43,6 +43,7 @@ class Plan:
     suspects: Suspects = field(init=False)
     not_before: float = -math.inf
     _patience: float = FIRST_PATIENCE
+    _before: str | None = None  # when the round before the running one started
 
     def __post_init__(self) -> None:
         self.suspects = Suspects(self.config.limits.sensitive_per_target_day)
@@ -117,14 +118,22 @@ class Plan:
 
     # --- what happened -------------------------------------------------------------------------
 
-    def went_well(self, kind: Kind, started: float) -> None:
-        """A round was made: the next one of its kind has a slot of its own."""
+    def begins(self, kind: Kind, now: float) -> None:
+        """A round begins: should the machine fail in its midst, it is not begun again at once."""
+        self._before = self.state.last.get(kind)
         if kind != "suspects":
-            self.state.last[kind] = utc_text(started)
+            self.state.last[kind] = utc_text(now)
+
+    def went_well(self) -> None:
+        """The round was made: the next one of its kind has a slot of its own."""
         self.not_before, self._patience = -math.inf, FIRST_PATIENCE
 
-    def went_wrong(self, now: float) -> float:
+    def went_wrong(self, kind: Kind, now: float) -> float:
         """Nothing could be measured: wait, longer each time; return until when."""
+        if self._before is not None:
+            self.state.last[kind] = self._before
+        else:
+            self.state.last.pop(kind, None)
         self.not_before = now + self._patience
         self._patience = min(2 * self._patience, MOST_PATIENCE)
         return self.not_before

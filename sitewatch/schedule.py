@@ -20,6 +20,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 DAY = 86400.0
 # A late start is not at once: after a suspend the network needs a moment to come back.
 SOON = 120.0
+# The first round of all is awaited by a person.
+AT_FIRST = 15.0
 _MOST_DAYS = 800  # longer cadences than two years make no sense
 
 # Given a span in seconds, returns seconds in it: random outside tests.
@@ -93,7 +95,7 @@ def next_start(cadence: Cadence, last: float | None, now: float, draw: Draw) -> 
         if last is not None and last >= slot.begin:
             continue
         earliest = max(now, slot.begin)
-        latest = earliest + SOON if last is None else max(slot.until, earliest + SOON)
+        latest = earliest + AT_FIRST if last is None else max(slot.until, earliest + SOON)
         start = earliest + draw(min(latest, slot.end) - earliest)
         if last is not None:
             start = max(start, last + cadence.every / 2)

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sitewatch.schedule import (
+    AT_FIRST,
     DAY,
-    SOON,
     Cadence,
     WakingHours,
     month_bounds,
@@ -114,7 +114,7 @@ def test_starts_are_spread_over_the_first_half_of_their_slots() -> None:
 
 def test_the_first_round_comes_soon() -> None:
     now = at("2026-11-23T14:00")
-    assert now <= next_start(cadence(), None, now, lambda span: span * 0.999) < now + SOON
+    assert now <= next_start(cadence(), None, now, lambda span: span * 0.999) < now + AT_FIRST
 
 
 def test_a_new_installation_waits_for_the_morning() -> None:
