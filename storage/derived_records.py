@@ -8,6 +8,7 @@ learn who measured. Therefore a derived record
 - has no place in a chain and no clock offset, so that records cannot be put in order;
 - has no source ports (nothing has) and no bodies or raw DNS replies, which may hold serial numbers;
 - has of the headers only those that say what kind of server answered;
+- has of walks the networks on the way, but not how many hops they took;
 - has no query or fragment in the URLs and redirects that the measurement met on its way.
 
 What is published is listed here field by field; a field that a later version adds stays private
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -58,20 +60,30 @@ HEADERS = frozenset(
 
 # The fields of records that are published as they are.
 _RECORD = ("simulated", "tool", "url", "round", "follows", "complete", "tier", "targets")
-_VANTAGE = ("id", "kind", "country", "asn", "network", "networks_table")
-_LINE = ("state", "ipv4", "ipv6", "resolver_asn")
+_VANTAGE = ("id", "kind", "country", "asn", "network", "networks_table", "source")
+_LINE = (
+    *("state", "ipv4", "ipv6", "resolver_asn", "diverted", "nat64", "intercepted"),
+    "portal_status",
+)
 _STEP = (
     *("kind", "purpose", "hop", "attempt", "connection", "arm", "failure", "address", "port"),
-    *("name", "type", "resolver", "answers", "rcode"),
-    *("icmp", "server_name", "version", "alpn", "valid", "invalid_because"),
-    *("hello_bytes", "acknowledged", "bytes_received", "alert"),
-    *("status", "title", "body_sha256", "body_bytes", "declared_bytes", "truncated"),
+    *("name", "type", "resolver", "answers", "cnames", "alpn", "extended_error", "rcode"),
+    *("icmp", "icmp_from_peer", "icmp_asn"),
+    *("server_name", "version", "valid", "valid_by_system", "invalid_because"),
+    *("hello_bytes", "acknowledged", "retransmissions", "bytes_received", "alert"),
+    *("host", "protocol", "status", "title", "language", "simhash", "body_sha256"),
+    *("body_bytes", "declared_bytes", "received_bytes", "truncated"),
+    *("datagrams_received", "error", "method", "answer"),
 )
 _REPLY = ("ip_ttl", "rcode", "answers")
 _CERTIFICATE = (
     *("sha256", "spki_sha256", "subject", "issuer", "names"),
     *("not_before", "not_after"),
 )
+# Of a walk only through which networks it led: how many hops they took tells where it began.
+_HOP = ("answer", "asn")
+# Durations inside steps, in microseconds, published in milliseconds.
+_DURATIONS = ("duration_us", "first_byte_us", "last_byte_us")
 _HELPER = ("helper", "answered", "dns", "dns_failure", "failure")
 _ENDPOINT = ("status", "failure")
 _HELPER_EXCHANGE = ("status", "body_length", "title", "failure")
@@ -142,7 +154,10 @@ def _span(record: Record) -> tuple[int, int]:
 
 
 def _step(step: Mapping[str, Any], record: Record) -> dict[str, Any]:
-    derived = _only(step, _STEP) | {"duration_ms": _milliseconds(step["duration_us"])}
+    derived = _only(step, _STEP)
+    for name in _DURATIONS:
+        if name in step:
+            derived[name.replace("_us", "_ms")] = _milliseconds(step[name])
     if "url" in step:
         target = record.url if isinstance(record, Measurement) else None
         derived["url"] = step["url"] if step["url"] == target else _without_query(step["url"])
@@ -155,6 +170,9 @@ def _step(step: Mapping[str, Any], record: Record) -> dict[str, Any]:
         ]
     if "chain" in step:
         derived["chain"] = [_only(certificate, _CERTIFICATE) for certificate in step["chain"]]
+    if "hops" in step:
+        hops = [_only(hop, _HOP) for hop in step["hops"]]
+        derived["hops"] = [hop for hop, _ in groupby(hops)]
     return derived
 
 
@@ -186,8 +204,8 @@ def _without_query(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
-def _milliseconds(microseconds: int) -> int:
-    return round(microseconds / 1000)
+def _milliseconds(microseconds: int | None) -> int | None:
+    return None if microseconds is None else round(microseconds / 1000)
 
 
 def _only(whole: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
