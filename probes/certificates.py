@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import sha256
 
 import certifi
@@ -51,17 +53,40 @@ class CertificateJudge:
         except crypto.Error as error:
             raise RootsError(f"{path}: holds no certificates that can be read") from error
 
+    @cached_property
+    def _system(self) -> crypto.X509Store | None:
+        """The system's own roots, read on first need; None where it has none to be read."""
+        paths = ssl.get_default_verify_paths()
+        store = crypto.X509Store()
+        try:
+            store.load_locations(paths.cafile, paths.capath)
+        except (crypto.Error, TypeError):  # neither of the two is there
+            return None
+        return store
+
     def judge(self, chain: Sequence[bytes], name: str, at: float) -> ChainVerdict:
         """Judge DER certificates, leaf first, for `name` at `at` (seconds since the epoch)."""
+        return self._judge(self._store, chain, name, at)
+
+    def ask_system(self, chain: Sequence[bytes], name: str, at: float) -> bool | None:
+        """Return whether the system's roots would accept the chain: a second opinion, no verdict.
+
+        None where the system has no roots of its own.
+        """
+        return None if self._system is None else self._judge(self._system, chain, name, at).valid
+
+    def _judge(
+        self, store: crypto.X509Store, chain: Sequence[bytes], name: str, at: float
+    ) -> ChainVerdict:
         try:
             leaf, *others = [crypto.X509.from_cryptography(_parsed(der)) for der in chain]
             names = alternative_names(leaf.to_cryptography())
         except (ValueError, x509.DuplicateExtension) as error:
             because = f"a certificate does not parse: {type(error).__name__}"
             return ChainVerdict(False, Failure.TLS_INVALID_CERTIFICATE, because)
-        self._store.set_time(datetime.fromtimestamp(at, UTC).replace(tzinfo=None))
+        store.set_time(datetime.fromtimestamp(at, UTC).replace(tzinfo=None))
         try:
-            crypto.X509StoreContext(self._store, leaf, others).verify_certificate()
+            crypto.X509StoreContext(store, leaf, others).verify_certificate()
         except crypto.X509StoreContextError as error:
             return _refused(error)
         if not any(_covers(pattern, name) for pattern in names):

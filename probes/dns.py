@@ -8,74 +8,32 @@ import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import dns.asyncquery
 import dns.exception
 import dns.flags
 import dns.message
-import dns.rcode
-import dns.rdatatype
 import dns.resolver
 import msgspec
 
 from probes.addresses import family_of
+from probes.answers import MOST_ANSWERS, Answer, RecordType, query
 from probes.errors import NETWORK_ERRORS, failure_of
+from probes.sockets import IP_RECVTTL
 from probes.trace import Stage, Stopwatch, Trace
 from storage.failures import Failure
 from storage.records import Lookup, Reply
 
-RecordType: TypeAlias = Literal["A", "AAAA"]
-TYPES: tuple[RecordType, ...] = ("A", "AAAA")
 _FAMILIES = {"A": socket.AF_INET, "AAAA": socket.AF_INET6}
 
 # Injected answers race the true one: 99 % of forged answers were measured within 364 ms (Hoang et
 # al., USENIX Security 2021), so the true one follows within a second or two.
 LINGER = 2.0
 _MOST_REPLIES = 8
-_MOST_ANSWERS = 50
 _LARGEST_DATAGRAM = 65535
-_IP_RECVTTL = 12  # Linux; a name of the socket module only since Python 3.14
 
 # getaddrinfo has one word for several failures; the datagrams tell which it was.
 _VAGUE = frozenset({Failure.DNS_NXDOMAIN, Failure.DNS_TEMPORARY, Failure.DNS_NO_ANSWER})
-
-_BY_RCODE = {
-    int(dns.rcode.NXDOMAIN): Failure.DNS_NXDOMAIN,
-    int(dns.rcode.SERVFAIL): Failure.DNS_SERVFAIL,
-    int(dns.rcode.REFUSED): Failure.DNS_REFUSED,
-}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one resolver said to one question."""
-
-    rcode: int | None = None
-    addresses: tuple[str, ...] = ()
-    failure: Failure | None = None
-
-    @classmethod
-    def of(cls, message: dns.message.Message, kind: RecordType) -> Answer:
-        rcode = int(message.rcode())
-        wanted = dns.rdatatype.from_text(kind)
-        addresses = tuple(
-            str(record.address)
-            for section in message.answer
-            if section.rdtype == wanted
-            for record in section
-        )[:_MOST_ANSWERS]
-        failure: Failure | None = None
-        if rcode != dns.rcode.NOERROR:
-            failure = _BY_RCODE.get(rcode, Failure.DNS_MISBEHAVING)
-        elif not addresses:
-            failure = Failure.DNS_NO_ANSWER
-        return cls(rcode, addresses, failure)
-
-
-def query(name: str, kind: RecordType) -> dns.message.QueryMessage:
-    """Return a query as a stub resolver sends it."""
-    return dns.message.make_query(name, kind, use_edns=0, payload=1232)
 
 
 def system_servers() -> list[str]:
@@ -120,7 +78,7 @@ def _getaddrinfo(name: str, kind: RecordType) -> Answer:
     except (OSError, UnicodeError) as error:
         return Answer(failure=failure_of(error))
     addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
-    return Answer(addresses=tuple(addresses)[:_MOST_ANSWERS])
+    return Answer(addresses=tuple(addresses)[:MOST_ANSWERS])
 
 
 # --- asking a server over UDP --------------------------------------------------------------------
@@ -164,7 +122,7 @@ class UdpQuestion:
         try:
             sock.setblocking(False)
             if family is socket.AF_INET:
-                sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+                sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
             else:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
             sock.connect((self._server, 53))
@@ -259,6 +217,9 @@ class Question:
             resolver=resolver,
             address=address,
             answers=list(answer.addresses),
+            cnames=list(answer.cnames),
+            alpn=list(answer.alpn),
+            extended_error=answer.extended_error,
             rcode=answer.rcode,
             failure=answer.failure,
             start=watch.start,
@@ -300,7 +261,13 @@ async def look_up_system(
         if beside is not None and asking is not None:
             await asking
             seen = await beside.answered()
-            step = msgspec.structs.replace(step, replies=beside.replies, rcode=seen.rcode)
+            step = msgspec.structs.replace(
+                step,
+                replies=beside.replies,
+                rcode=seen.rcode,
+                cnames=list(seen.cnames),
+                extended_error=seen.extended_error,
+            )
             if answer.failure in _VAGUE and seen.failure is not None:
                 step = msgspec.structs.replace(step, failure=seen.failure)
         trace.steps.append(step)

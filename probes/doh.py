@@ -9,8 +9,9 @@ import dns.exception
 import dns.message
 import httpx
 
+from probes.answers import Answer, query
 from probes.certificates import CertificateJudge
-from probes.dns import Answer, Question, query
+from probes.dns import Question
 from probes.errors import NETWORK_ERRORS, failure_of
 from probes.http import receive_reply
 from probes.session import open_session

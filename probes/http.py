@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import html
-import re
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
@@ -16,6 +14,7 @@ import httpx
 
 from probes.errors import NETWORK_ERRORS, failure_of
 from probes.redirects import redirect_failure
+from probes.text import language_of, simhash_of, title_of
 from probes.told import learn_from_page
 from probes.trace import Stage, Trace
 from storage.failures import Failure
@@ -24,13 +23,14 @@ from storage.records import Exchange
 CAP_INSIDE_VALID_TLS = 32 * 1024  # enough to see a freeze at 16 to 20 KB
 CAP_OTHERWISE = 256 * 1024
 _MOST_HEADERS = 200
-_MOST_TITLE = 512
 _LARGEST_INTEGER = 2**53 - 1  # what canonical JSON can hold
-_TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 
 
 class ByteStream(Protocol):
     """What TLS streams and plain connections have in common."""
+
+    @property
+    def http2(self) -> bool: ...
 
     async def send(self, data: bytes) -> None: ...
 
@@ -80,7 +80,9 @@ class SingleConnection(httpx.AsyncBaseTransport):
         origin = httpcore.Origin(
             target.raw_scheme, target.raw_host, target.port or _default_port(target.scheme)
         )
-        self._connection = httpcore.AsyncHTTP11Connection(origin, _NetworkStream(stream))
+        kind = httpcore.AsyncHTTP2Connection if stream.http2 else httpcore.AsyncHTTP11Connection
+        self._connection = kind(origin, _NetworkStream(stream))
+        self.protocol = "h2" if stream.http2 else "http/1.1"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await self._connection.handle_async_request(
@@ -115,6 +117,8 @@ class Reply:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     raw: bytearray = field(default_factory=bytearray)
     truncated: bool = False
+    first_byte_us: int | None = None  # of the body
+    last_byte_us: int | None = None
 
     def header(self, name: str) -> str | None:
         """Return the first header of that name, as Latin-1 text."""
@@ -147,7 +151,11 @@ async def receive_reply(client: httpx.AsyncClient, request: httpx.Request, cap: 
 
 
 async def _receive(
-    client: httpx.AsyncClient, request: httpx.Request, cap: int, reply: Reply
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    cap: int,
+    reply: Reply,
+    elapsed: Callable[[], int] | None = None,
 ) -> None:
     response = await client.send(request, stream=True, follow_redirects=False)
     try:
@@ -155,6 +163,9 @@ async def _receive(
         reply.headers = list(response.headers.raw)[:_MOST_HEADERS]
         async for part in response.aiter_raw():
             reply.raw += part
+            if elapsed is not None:
+                reply.last_byte_us = elapsed()
+                reply.first_byte_us = reply.first_byte_us or reply.last_byte_us
             if len(reply.raw) >= cap:
                 reply.truncated = True
                 del reply.raw[cap:]
@@ -180,16 +191,6 @@ def decoded(raw: bytes, coding: str | None, cap: int) -> bytes:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw, cap)  # the bare form
 
 
-def title_of(body: bytes) -> str | None:
-    """Return the text of the first <title>, whitespace folded, at most 512 characters."""
-    found = _TITLE.search(body)
-    if found is None:
-        return None
-    text = html.unescape(found.group(1).decode("utf-8", "replace"))
-    text = text.encode("utf-8", "replace").decode("utf-8")  # "&#xD800;" is no character
-    return " ".join(text.split())[:_MOST_TITLE]
-
-
 async def exchange(
     trace: Trace,
     stage: Stage,
@@ -200,14 +201,16 @@ async def exchange(
     *,
     timeout: float,
     trusted: bool,
+    protocol: str = "http/1.1",
 ) -> Reply:
     """Send a GET and record the step; bodies outside valid TLS, or of odd replies, are kept."""
+    host = request.headers.get("host", "")
     watch = trace.watch()
     cap = CAP_INSIDE_VALID_TLS if trusted else CAP_OTHERWISE
     reply, failure = Reply(), None
     try:
         async with asyncio.timeout(timeout):
-            await _receive(client, request, cap, reply)
+            await _receive(client, request, cap, reply, watch.microseconds)
     except NETWORK_ERRORS as error:
         failure = failure_of(error)
         if failure is Failure.HTTP_MALFORMED and reply.status is not None:
@@ -234,6 +237,8 @@ async def exchange(
             connection=connection,
             url=url,
             address=address,
+            host=None if host == request.url.netloc.decode() else trace.own.scrub(host),
+            protocol=protocol,
             status=reply.status,
             headers=_header_texts(trace, reply.headers),
             title=None if reply.status is None else _optional(trace, title_of(body)),
@@ -242,6 +247,11 @@ async def exchange(
             body_bytes=None if reply.status is None else len(body),
             declared_bytes=_declared_length(reply),
             truncated=None if reply.status is None else reply.truncated or len(body) >= cap,
+            received_bytes=None if reply.status is None else len(reply.raw),
+            first_byte_us=reply.first_byte_us,
+            last_byte_us=reply.last_byte_us,
+            language=language_of(body, reply.header("content-language")),
+            simhash=simhash_of(body),
             failure=failure,
             start=watch.start,
             duration_us=watch.microseconds(),

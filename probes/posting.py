@@ -6,9 +6,10 @@ import asyncio
 from urllib.parse import urlsplit
 
 from probes.addresses import is_address
+from probes.answers import RecordType
 from probes.certificates import CertificateJudge
 from probes.clock import Clock
-from probes.dns import RecordType, ask_system
+from probes.dns import ask_system
 from probes.errors import NETWORK_ERRORS, failure_of
 from probes.http import receive_reply
 from probes.own import OwnAddresses

@@ -55,13 +55,13 @@ class TcpState:
     retransmissions: int
 
 
-def hear_icmp_errors(sock: socket.socket) -> None:
-    """Have the kernel keep ICMP errors with their senders, where it can."""
+def hear_icmp_errors(sock: socket.socket, *, wanted: bool = True) -> None:
+    """Have the kernel keep ICMP errors with their senders, where it can, or no more."""
     with contextlib.suppress(OSError):
-        if sock.family is socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, int(wanted))
         else:
-            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+            sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, int(wanted))
 
 
 def icmp_error(sock: socket.socket) -> IcmpError | None:
@@ -95,7 +95,7 @@ def _sender(address: bytes) -> str | None:
 
 def set_ttl(sock: socket.socket, ttl: int) -> None:
     """Set the time to live of the packets that follow. Raises OSError where it cannot be."""
-    if sock.family is socket.AF_INET6:
+    if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
     else:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 
 from probes.addresses import family_of
 from probes.errors import NETWORK_ERRORS, failure_of
+from probes.sockets import IcmpError, TcpState, hear_icmp_errors, icmp_error, tcp_state
 from probes.trace import Stage, Trace
 from storage.failures import Failure
 from storage.records import Connect
-
-# Offset of tcpi_bytes_acked in Linux' struct tcp_info (since 4.1), a 64-bit counter.
-_BYTES_ACKED_OFFSET = 120
-_TCP_INFO_LENGTH = 128
 
 
 @dataclass
@@ -28,6 +25,8 @@ class Connection:
     address: str
     port: int
 
+    http2 = False  # only ever negotiated inside TLS
+
     async def send(self, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self.sock, data)
 
@@ -35,17 +34,9 @@ class Connection:
         """Return the next bytes; empty means that the other side closed."""
         return await asyncio.get_running_loop().sock_recv(self.sock, most)
 
-    def bytes_acknowledged(self) -> int | None:
-        """Return how many bytes of ours the peer's TCP has acknowledged, None if unknown."""
-        option = getattr(socket, "TCP_INFO", None)
-        if option is None:
-            return None
-        with contextlib.suppress(OSError):
-            info = self.sock.getsockopt(socket.IPPROTO_TCP, option, _TCP_INFO_LENGTH)
-            if len(info) >= _TCP_INFO_LENGTH:
-                (acknowledged,) = struct.unpack_from("=Q", info, _BYTES_ACKED_OFFSET)
-                return max(0, int(acknowledged) - 1)  # the SYN counts as one
-        return None
+    def state(self) -> TcpState | None:
+        """Return what the kernel knows of it: bytes acknowledged, segments sent again."""
+        return tcp_state(self.sock)
 
     def close(self) -> None:
         """Close at once: a reset, so that the kernel repeats nothing a censor may count."""
@@ -62,14 +53,17 @@ async def connect(
     watch = trace.watch()
     sock = socket.socket(family_of(address), socket.SOCK_STREAM)
     failure: Failure | None = None
+    icmp: IcmpError | None = None
     try:
         sock.setblocking(False)
+        hear_icmp_errors(sock)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         async with asyncio.timeout(timeout):
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
         trace.own.learn(sock)
+        hear_icmp_errors(sock, wanted=False)  # once connected they would end what goes on well
     except NETWORK_ERRORS as error:
-        failure = failure_of(error)
+        failure, icmp = failure_of(error), icmp_error(sock)
     except BaseException:
         sock.close()
         raise
@@ -83,6 +77,9 @@ async def connect(
             address=address,
             port=port,
             failure=failure,
+            icmp=icmp.words if icmp else None,
+            icmp_from_peer=icmp.sender == address if icmp and icmp.sender else None,
+            icmp_asn=trace.asn_of(icmp.sender) if icmp else None,
             start=watch.start,
             duration_us=watch.microseconds(),
         )

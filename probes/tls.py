@@ -31,7 +31,7 @@ def _context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"])  # as browsers do
     return context
 
 
@@ -61,6 +61,11 @@ class TlsStream:
     incoming: ssl.MemoryBIO
     outgoing: ssl.MemoryBIO
     valid: bool = False
+
+    @property
+    def http2(self) -> bool:
+        """Tell whether the server chose HTTP/2."""
+        return self.tls.selected_alpn_protocol() == "h2"
 
     async def send(self, data: bytes) -> None:
         self.tls.write(data)
@@ -170,12 +175,24 @@ async def handshake(
         connection.close()
         raise
     chain = _sent_chain(tls) if failure is None else []
-    verdict: ChainVerdict | None = None
+    verdict, second = None, None
+    chain = chain[:MOST_CERTIFICATES]
     if chain:
-        at = trace.clock.wall() + clock_offset
-        verdict = judge.judge(chain[:MOST_CERTIFICATES], server_name or connection.address, at)
+        at, name = trace.clock.wall() + clock_offset, server_name or connection.address
+        verdict = judge.judge(chain, name, at)
+        second = None if verdict.valid else judge.ask_system(chain, name, at)
         attempt.stream.valid = verdict.valid
-    _record(trace, stage, attempt, server_name, chain[:MOST_CERTIFICATES], verdict, failure, watch)
+    _record(
+        trace,
+        stage,
+        attempt,
+        server_name,
+        chain[:MOST_CERTIFICATES],
+        verdict,
+        second,
+        failure,
+        watch,
+    )
     if failure is not None:
         connection.close()
         return None
@@ -189,12 +206,13 @@ def _record(
     server_name: str | None,
     chain: list[bytes],
     verdict: ChainVerdict | None,
+    second: bool | None,
     failure: Failure | None,
     watch: Stopwatch,
 ) -> None:
     """Append the step of one finished handshake; certificates become blobs."""
     connection, tls = attempt.stream.connection, attempt.stream.tls
-    acknowledged = connection.bytes_acknowledged()
+    state = connection.state()
     for der in chain:
         trace.keep(der)
     trace.steps.append(
@@ -212,12 +230,14 @@ def _record(
             chain=[describe(der) for der in chain],
             valid=verdict.valid if verdict else None,
             invalid_because=verdict.because if verdict else None,
+            valid_by_system=second,
             hello_bytes=attempt.hello_bytes,
             acknowledged=(
                 None
-                if acknowledged is None or attempt.hello_bytes is None
-                else acknowledged >= attempt.hello_bytes
+                if state is None or attempt.hello_bytes is None
+                else state.bytes_acknowledged >= attempt.hello_bytes
             ),
+            retransmissions=None if state is None else state.retransmissions,
             bytes_received=len(attempt.received),
             alert=attempt.alert() if failure is not None else None,
             failure=failure or (verdict.failure if verdict else None),

@@ -10,7 +10,8 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 
 from probes.addresses import family_of, is_address, is_forbidden
-from probes.dns import TYPES, Asked, Question, look_up_system, look_up_udp
+from probes.answers import TYPES
+from probes.dns import Asked, Question, look_up_system, look_up_udp
 from probes.doh import DohResolver
 from probes.http import ByteStream, Reply, SingleConnection, browser_headers, exchange
 from probes.prober import Prober
@@ -114,12 +115,18 @@ class Visit:
                 *(self._ask_one(resolver, Question(stage, host, kind)) for kind in TYPES)
             )
             if any(answer is not None for answer in answers):
+                await self._ask_offers(resolver, stage, host)
                 return [address for answer in answers for address in answer or ()]
         return []
 
     async def _ask_one(self, resolver: DohResolver, question: Question) -> tuple[str, ...] | None:
         answer = await resolver.look_up(self.trace, question)
         return None if answer.rcode is None else answer.addresses
+
+    async def _ask_offers(self, resolver: DohResolver, stage: Stage, host: str) -> None:
+        """Ask which protocols the site offers, as browsers do over encrypted DNS."""
+        if stage.hop == 0:
+            await resolver.look_up(self.trace, Question(stage, host, "HTTPS"))
 
     def _has_family(self, address: str) -> bool:
         line = self.prober.line
@@ -244,6 +251,7 @@ class Visit:
                 address,
                 timeout=settings.limits.http_timeout,
                 trusted=trusted,
+                protocol=transport.protocol,
             )
             self.cookies = httpx.Cookies(client.cookies)
         return reply

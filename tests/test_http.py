@@ -11,10 +11,11 @@ import pytest
 
 from probes.certificates import CertificateJudge
 from probes.clock import SystemClock
-from probes.http import CAP_OTHERWISE, SingleConnection, decoded, exchange, title_of
+from probes.http import CAP_OTHERWISE, SingleConnection, decoded, exchange
 from probes.prober import Prober
 from probes.settings import Limits, Settings
 from probes.tcp import connect
+from probes.text import title_of
 from probes.trace import Stage, Trace
 from probes.visit import Visit
 from storage.failures import Failure

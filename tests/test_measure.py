@@ -136,7 +136,8 @@ def test_both_answers_of_a_race_are_kept_with_their_ttl(runs: dict[str, Measured
 def test_the_system_three_resolvers_and_both_families_are_asked(runs: dict[str, Measured]) -> None:
     asked = {(step["resolver"], step["type"]) for step in runs["plain"].steps("lookup")}
     doh = next(resolver for resolver, _ in asked if resolver.startswith("https:"))
-    assert asked == {(each, kind) for each in ("system", "udp", doh) for kind in ("A", "AAAA")}
+    both = {(each, kind) for each in ("system", "udp", doh) for kind in ("A", "AAAA")}
+    assert asked == both | {(doh, "HTTPS")}
     addresses = {step["address"] for step in runs["plain"].steps("lookup", resolver="udp")}
     assert addresses == {"8.8.8.8", "9.9.9.9"}
 
