@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import lru_cache
 from pathlib import Path
@@ -13,16 +13,17 @@ import msgspec
 from probes.certificates import describe
 from probes.targets import TargetError, normal_form
 from sitewatch.console import Failed, safe, say
-from storage.errors import RefusedError, StoreError
+from storage.bulk import Added, Item
+from storage.errors import StoreError
 from storage.ooni_document import BrokenError, NotOursError, Tools
 from storage.ooni_import import SOURCE, Taken, take
 from storage.ooni_lines import Line, lines, looks_like_json
-from storage.records import Vantage, record_id
+from storage.records import Vantage
 from storage.store import Store
 
 MOST_PROBLEMS = 20  # named one by one; the others are counted
-_WAITING = 64  # measurements handed to the writer and not yet on the disk
-_WAITING_BYTES = 32 << 20  # and the bytes of the lines that they came from
+_PAGE = 100  # records that are added at once
+_PAGE_BYTES = 8 << 20  # and the bytes of the lines that they came from
 _REMEMBERED = 4096  # vantages and rounds; the lines of one report stand close together
 
 
@@ -46,28 +47,37 @@ def is_ooni_file(path: Path) -> bool:
     return looks_like_json(path)
 
 
-def import_ooni(
-    store: Store, path: Path, progress: Callable[[OoniImported], None] = lambda _: None
-) -> OoniImported:
+def import_ooni(store: Store, path: Path) -> OoniImported:
     """Import a file; lines that are no measurement, and other tests, are counted and passed over.
 
     Raises StoreError where the file cannot be read, or where it holds simulated measurements and
     the database real ones, or the other way round.
     """
-    return _Import(store, progress).run(lines(path), str(path))
+    return _Import(store).run(lines(path), str(path))
+
+
+class _Page:
+    """Some lines' measurements and their rounds, to be added in one go."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.lines: list[int | None] = []  # of each item; None for a round
+        self.bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.items) >= _PAGE or self.bytes >= _PAGE_BYTES
 
 
 class _Import:
-    """One file on its way into the store; a few lines of it are held at a time."""
+    """One file on its way into the store; two pages of it are held at a time."""
 
-    def __init__(self, store: Store, progress: Callable[[OoniImported], None]) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._progress = progress
         self._tools = Tools(_normal_form, describe)
         self._done = OoniImported()
-        self._waiting: deque[tuple[Line, str, Future[str]]] = deque()
-        self._waiting_bytes = 0
-        self._waiting_ids: set[str] = set()
+        self._page = _Page()
+        self._under_way: tuple[_Page, Future[list[Added]]] | None = None
         self._kind = store.simulated()
         self._vantage = lru_cache(_REMEMBERED)(self._own_vantage)
         self._kept_rounds: dict[str, None] = {}
@@ -85,8 +95,9 @@ class _Import:
                 self._done.add_problem(line.number, str(error))
             else:
                 self._require_kind(taken.measurement.simulated, name)
-                self._hand_over(line, taken)
-        self._settle(0)
+                self._put(line, taken)
+        self._hand_over()
+        self._settle()
         return self._done
 
     def _require_kind(self, simulated: bool, name: str) -> None:
@@ -99,44 +110,40 @@ class _Import:
                 f"{names[self._kind]} ones; they never mix"
             )
 
-    def _hand_over(self, line: Line, taken: Taken) -> None:
-        try:
-            id = record_id(taken.measurement)
-        except (UnicodeEncodeError, ValueError) as error:
-            self._done.add_problem(line.number, f"cannot be written ({error})")
-            return
-        if id in self._waiting_ids or self._store.canonical_bytes(id) is not None:
-            self._done.known += 1
-            return
-        self._keep_round(taken)
-        self._waiting.append((line, id, self._store.add(taken.measurement, taken.blobs)))
-        self._waiting_ids.add(id)
-        self._waiting_bytes += len(line.data)
-        while len(self._waiting) > _WAITING or self._waiting_bytes > _WAITING_BYTES:
-            self._settle(len(self._waiting) - 1)
+    def _put(self, line: Line, taken: Taken) -> None:
+        if taken.measurement.round not in self._kept_rounds:
+            self._page.items.append(Item(taken.round))
+            self._page.lines.append(None)
+            self._kept_rounds[taken.measurement.round] = None
+            if len(self._kept_rounds) > _REMEMBERED:  # it would only be found to be known
+                del self._kept_rounds[next(iter(self._kept_rounds))]
+        self._page.items.append(Item(taken.measurement, taken.blobs))
+        self._page.lines.append(line.number)
+        self._page.bytes += len(line.data)
+        if self._page.is_full:
+            self._hand_over()
 
-    def _keep_round(self, taken: Taken) -> None:
-        id = taken.measurement.round
-        if id in self._kept_rounds:
-            return
-        self._store.add(taken.round).result()
-        self._kept_rounds[id] = None
-        if len(self._kept_rounds) > _REMEMBERED:
-            del self._kept_rounds[next(iter(self._kept_rounds))]
+    def _hand_over(self) -> None:
+        """Have the page added while the next one is read."""
+        self._settle()
+        if self._page.items:
+            self._under_way = self._page, self._store.add_page(self._page.items)
+            self._page = _Page()
 
-    def _settle(self, leave: int) -> None:
-        """Wait for measurements to be on the disk until only `leave` of them are under way."""
-        while len(self._waiting) > leave:
-            line, id, future = self._waiting.popleft()
-            self._waiting_ids.discard(id)
-            self._waiting_bytes -= len(line.data)
-            try:
-                future.result()
-            except RefusedError as error:
-                self._done.add_problem(line.number, str(error))
-            else:
+    def _settle(self) -> None:
+        """Wait until what is under way is on the disk, and count it."""
+        if self._under_way is None:
+            return
+        (page, future), self._under_way = self._under_way, None
+        for line, added in zip(page.lines, future.result(), strict=True):
+            if line is None:
+                continue
+            if added.refused is not None:
+                self._done.add_problem(line, added.refused)
+            elif added.new:
                 self._done.new += 1
-        self._progress(self._done)
+            else:
+                self._done.known += 1
 
     def _own_vantage(self, country: str | None, asn: int | None, network: str | None) -> Vantage:
         return self._store.own_vantage(country=country, asn=asn, network=network, source=SOURCE)

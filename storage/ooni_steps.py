@@ -210,11 +210,13 @@ class Gathered:
         if body is None:
             return exchange
         id = digest(body)
-        odd = parts.scheme == "http" or failure is not None
+        odd = bool(body) and (parts.scheme == "http" or failure is not None)
+        if odd:
+            self.blobs[id] = body
         return msgspec.structs.replace(
             exchange,
             title=title_of(body),
-            body=self.keep(body) if odd and body else None,
+            body=id if odd else None,
             body_sha256=id.removeprefix("sha256:"),
             body_bytes=len(body),
             truncated=response.get("body_is_truncated") is True,

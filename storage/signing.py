@@ -47,7 +47,7 @@ def _sign(connection: Connection, keys: KeysFile, sound: Sound) -> None:
     vantage, time = sound.record.vantage.id, sound.record.time
     key, certifications = keys.signing(vantage, time)
     insert_certifications(connection, certifications)
-    sequence, previous = _head(connection, vantage)
+    sequence, previous = head(connection, vantage)
     envelope = Envelope(
         vantage=vantage,
         sequence=sequence + 1,
@@ -59,7 +59,7 @@ def _sign(connection: Connection, keys: KeysFile, sound: Sound) -> None:
     insert_envelopes(connection, [sign_envelope(envelope, key)])
 
 
-def _head(connection: Connection, vantage: str) -> tuple[int, str | None]:
+def head(connection: Connection, vantage: str) -> tuple[int, str | None]:
     """Return sequence and hash of the vantage's last envelope; (0, None) before the first."""
     query = select(envelopes.c.sequence, envelopes.c.hash).where(envelopes.c.vantage == vantage)
     query = query.order_by(envelopes.c.sequence.desc(), envelopes.c.hash).limit(1)
