@@ -154,17 +154,22 @@ def _stream_handler(
     return handle
 
 
-async def serve_dns(resolvers: Resolvers, resolver: str) -> None:
-    """Begin to answer over UDP and TCP at a resolver's address."""
+async def serve_dns(
+    resolvers: Resolvers, resolver: str, *, address: str = "", port: int = 53
+) -> None:
+    """Begin to answer over UDP and TCP as a resolver does, at its own or another address."""
     await serve_answers(
-        resolver,
+        address or resolver,
         partial(resolvers.answer, resolver=resolver, datagram=True),
         partial(resolvers.answer, resolver=resolver),
+        port,
     )
 
 
-async def serve_answers(address: str, in_datagrams: Answer, in_streams: Answer) -> None:
+async def serve_answers(
+    address: str, in_datagrams: Answer, in_streams: Answer, port: int = 53
+) -> None:
     """Begin to answer DNS questions at an address by two functions."""
-    loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(lambda: _Datagrams(in_datagrams), local_addr=(address, 53))
-    await asyncio.start_server(_stream_handler(in_streams), address, 53)
+    loop, here = asyncio.get_running_loop(), (address, port)
+    await loop.create_datagram_endpoint(lambda: _Datagrams(in_datagrams), local_addr=here)
+    await asyncio.start_server(_stream_handler(in_streams), *here)

@@ -1,4 +1,4 @@
-"""What a box on the path can read: server names, Host headers and DNS questions in passing.
+"""What a box on the path can read: names in TLS, HTTP, QUIC and DNS in passing.
 
 A box sees packets, not streams, so the first bytes of each TCP connection are collected over its
 segments until they say a name or can no longer do so.
@@ -7,9 +7,12 @@ segments until they say a name or can no longer do so.
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lab.wire import SYN, TCP, UDP, Packet
+
+if TYPE_CHECKING:
+    from lab.quic_initial import Initials
 
 _MOST_BYTES = 16384  # of a connection; no ClientHello or request head is longer
 _MOST_FLOWS = 4096  # remembered at once, the oldest are forgotten first
@@ -22,6 +25,8 @@ class Seen(NamedTuple):
     server_name: str = ""
     host: str = ""
     question: str = ""
+    path: str = ""  # of the HTTP request
+    quic_name: str = ""
 
 
 class _Flow:
@@ -46,6 +51,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._flows: dict[tuple[bytes, bytes, int, int], _Flow] = {}
+        self._initials: dict[tuple[bytes, bytes, int, int], Initials] = {}
 
     def read(self, packet: Packet) -> Seen:
         """Return what became known with this packet."""
@@ -53,7 +59,22 @@ class Reader:
             return Seen(packet, question=question_name(packet.payload))
         if packet.protocol == TCP:
             return self._read_tcp(packet)
+        if packet.protocol == UDP and packet.destination_port == 443:
+            return Seen(packet, quic_name=self._read_quic(packet))
         return Seen(packet)
+
+    def _read_quic(self, packet: Packet) -> str:
+        """Return the name that a datagram of QUIC completes."""
+        if not packet.payload or not packet.payload[0] & 0x80:
+            return ""
+        from lab.quic_initial import Initials  # brings cryptography, which few worlds need
+
+        key = (packet.source, packet.destination, packet.source_port, packet.destination_port)
+        if key not in self._initials:
+            if len(self._initials) >= _MOST_FLOWS:
+                del self._initials[next(iter(self._initials))]
+            self._initials[key] = Initials()
+        return self._initials[key].name(packet.payload)
 
     def _read_tcp(self, packet: Packet) -> Seen:
         key = (packet.source, packet.destination, packet.source_port, packet.destination_port)
@@ -71,7 +92,9 @@ class Reader:
         flow.done = name is not None or len(flow.data) > _MOST_BYTES
         if not name:
             return Seen(packet)
-        return Seen(packet, server_name=name) if reads_tls else Seen(packet, host=name)
+        if reads_tls:
+            return Seen(packet, server_name=name)
+        return Seen(packet, host=name, path=request_path(flow.data))
 
 
 def _handshake_bytes(data: bytes) -> bytes | None:
@@ -92,7 +115,12 @@ def server_name(data: bytes) -> str | None:
     "" means that there is none, None that more bytes are needed.
     """
     hello = _handshake_bytes(data)
-    if hello is None or (hello and hello[0] != 1):
+    return "" if hello is None else hello_name(hello)
+
+
+def hello_name(hello: bytes) -> str | None:
+    """Return the server name in a ClientHello without records; "" and None as above."""
+    if hello and hello[0] != 1:
         return ""
     try:
         at = 38  # type, length, version, random
@@ -122,6 +150,12 @@ def host_header(data: bytes) -> str | None:
         if key.strip().lower() == b"host":
             return value.strip().decode("latin-1").lower().partition(":")[0]
     return "" if ended or not data[:1].isalpha() else None
+
+
+def request_path(data: bytes) -> str:
+    """Return the path of the HTTP request with which `data` begins."""
+    parts = data.partition(b"\r\n")[0].split(b" ")
+    return parts[1].decode("latin-1") if len(parts) > 1 else ""
 
 
 def question_name(query: bytes) -> str:

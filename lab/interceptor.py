@@ -6,17 +6,24 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from typing import Protocol
 
 from cryptography import x509
 
-from lab.forging import Forger
 from lab.tls_front import Accept, Choose, Hello, Rudeness
 
 _UPSTREAM_SECONDS = 10.0
 _PIECE = 65536
 
 
-def intercept(forger: Forger, source: str) -> Choose:
+class Forging(Protocol):
+    """Copies true certificates."""
+
+    def context(self, original: x509.Certificate) -> ssl.SSLContext:
+        """Return a server's context with a copy of a true certificate."""
+
+
+def intercept(forger: Forging, source: str) -> Choose:
     """Return the decision for each hello: shake hands with a copy of what the server shows.
 
     `source` is the address from which the server is asked. Where it cannot be reached, the

@@ -11,11 +11,12 @@ import heapq
 import select
 import time
 
+from lab.censor_divert import from_port, to_port
+from lab.censor_parts import PASS, Decision
 from lab.clock import ScenarioClock
 from lab.described import Down
 from lab.devices import Device
 from lab.diversion import REFUSE
-from lab.dpi import Seen
 from lab.offload import split
 from lab.plan import ABROAD, SERVERS, Middle, Plan
 from lab.side import Side, Way
@@ -149,10 +150,9 @@ class Path:
         delay = self._delay(packet, side, inward=False)
         if delay is None:
             return
-        if side.has_rules and way.hops >= way.censor <= packet.ttl:
-            seen = side.reader.read(packet)
-            if not self._passes(seen, packet, side, way, owner, now):
-                return
+        port = self._judge(packet, side, way, owner, now, outward=True) if side.has_rules else 0
+        if port is None:
+            return
         if packet.ttl <= way.hops:
             self._exceed(packet, side, way)
             return
@@ -161,22 +161,22 @@ class Path:
             if how is not None:
                 self._refuse(packet, side, way, how)
                 return
-        self._send(owner, with_lower_ttl(packet.data, way.hops), delay, packet.offload)
+        data = to_port(packet, port) if port else packet.data
+        self._send(owner, with_lower_ttl(data, way.hops), delay, packet.offload)
 
     def _carry_in(self, packet: Packet, side: Side, now: float) -> None:
         """Take a server's packet towards a client network or abroad."""
         if self._downs and self._how_down(packet.source, now) is not None:
             return
+        if packet.source_port in side.true_ports:
+            known = side.true_ports[packet.source_port]
+            packet = packet._replace(data=from_port(packet, known), source_port=known)
         way = side.way(packet.source)
         owner = self._owner[packet.source]
         if side.line.mtu and len(packet.data) > side.line.mtu:
             self._say_too_big(packet, way, side, owner)
             return
-        if (
-            side.has_rules
-            and way.hops >= way.censor
-            and not self._passes(None, packet, side, way, owner, now)
-        ):
+        if side.has_rules and self._judge(packet, side, way, owner, now, outward=False) is None:
             return
         if packet.ttl > way.hops:
             delay = self._delay(packet, side, inward=True)
@@ -191,27 +191,39 @@ class Path:
             return direction.latency
         return direction.delay(len(packet.data), time.monotonic())
 
-    def _passes(
-        self,
-        seen: Seen | None,
-        packet: Packet,
-        side: Side,
-        way: Way,
-        owner: str,
-        now: float,
-    ) -> bool:
-        """Let every active rule judge; send what they forge; tell whether the packet goes on."""
-        for _, judge in side.rules(now):
-            decision = judge(seen, packet, now)
-            for forged in decision.to_client:
-                nearer = with_lower_ttl(forged, way.censor - 1)
-                self._send(side.name, nearer, self._there_and_back(side, way.share))
-            for forged in decision.to_server:
-                further = with_lower_ttl(forged, way.hops - way.censor + 1)
-                self._send(owner, further, side.line.outward.latency)
-            if not decision.passes:
-                return False
-        return True
+    def _judge(
+        self, packet: Packet, side: Side, way: Way, owner: str, now: float, *, outward: bool
+    ) -> int | None:
+        """Let every active rule judge and send what they forge.
+
+        Returns None where the packet goes no further, else the port to which it was diverted, 0
+        where it was not.
+        """
+        boxes = side.boxes(now)
+        for box, judges in boxes if outward else reversed(boxes):
+            hop = min(box.hop, way.hops) if box.hop else way.censor
+            if not 1 <= hop <= way.hops or (outward and packet.ttl < hop):
+                continue
+            seen = box.reader.read(packet) if outward else None
+            for judge in judges:
+                decision = judge(seen, packet, now)
+                if decision is PASS:
+                    continue
+                self._forge(decision, side, way, owner, hop)
+                if not decision.passes:
+                    return None
+                if decision.port:
+                    return decision.port
+        return 0
+
+    def _forge(self, decision: Decision, side: Side, way: Way, owner: str, hop: int) -> None:
+        """Send what a box at a hop says in the names of others."""
+        for forged in decision.to_client:
+            delay = self._there_and_back(side, hop / (way.hops + 1)) + decision.late
+            self._send(side.name, with_lower_ttl(forged, hop - 1), delay)
+        for forged in decision.to_server:
+            further = with_lower_ttl(forged, way.hops - hop + 1)
+            self._send(owner, further, side.line.outward.latency)
 
     # --- boxes that answer themselves -----------------------------------------------------------
 

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from lab.censor_rule import Censor as Censor
+from lab.censor_rule import CensorKind as CensorKind
+from lab.censor_rule import censor_mistakes
 from lab.described import (
     Captive,
     Down,
@@ -26,61 +29,23 @@ from lab.described import (
     Place,
     Resolver,
     Site,
-    Span,
     Value,
 )
+from lab.expected import Expect, expect_mistakes
 from lab.mistakes import (
     captive_mistakes,
     helper_mistakes,
     network_mistakes,
     resolver_mistakes,
     site_mistakes,
-    span_mistakes,
     trouble_mistakes,
     url_mistakes,
 )
-
-CensorKind: TypeAlias = Literal[
-    "tls-drop",
-    "tls-reset",
-    "dns-race",
-    "dns-forge",
-    "resolver-lie",
-    "address-drop",
-    "http-drop",
-    "http-reset",
-    "http-page",
-]
+from lab.symptoms import symptom_mistakes
 
 
 class ScenarioError(Exception):
     """A scenario cannot be used; the message is one line naming the file and the key."""
-
-
-class Censor(Span, frozen=True, kw_only=True):
-    """One rule of interference on some networks.
-
-    `names` match a host and all its subdomains. `answers` are what forged DNS replies give:
-    addresses, or hosts of the scenario (their first address is meant), or one of the words
-    nxdomain, servfail, refused, empty, silence.
-    """
-
-    kind: CensorKind
-    networks: tuple[str, ...] = ()  # none named: all
-    names: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()  # address-drop: whose addresses, or addresses
-    answers: tuple[str, ...] = ("nxdomain",)
-    page: str = ""  # http-page: body of the block page
-    residual: float = 120.0  # seconds for which the 4-tuple stays cut
-
-
-class Expect(Value, frozen=True, kw_only=True):
-    """What a careful observer must conclude about the first target at tier probing."""
-
-    status: str
-    layer: str | None = None
-    technique: str | None = None
-    certainty: str | None = None  # the least that must be reached
 
 
 class Scenario(Value, frozen=True, kw_only=True):
@@ -107,6 +72,7 @@ class Scenario(Value, frozen=True, kw_only=True):
     captives: tuple[Captive, ...] = ()
     sitewatch: dict[str, dict[str, Any]] = {}  # merged into the generated configuration
     expect: Expect | None = None
+    symptoms: dict[str, str] = {}  # what plain programs meet on the first client
 
     def all_sites(self) -> list[Site]:
         """Return the sites described and a plain one for each other target and neutral host."""
@@ -194,21 +160,17 @@ def _complaints(scenario: Scenario) -> Iterator[str]:
     yield from url_mistakes([*scenario.targets, *scenario.neutral.home, *scenario.neutral.abroad])
     yield from site_mistakes(scenario.sites, hosts)
     yield from helper_mistakes(scenario.helpers)
-    yield from _censor_complaints(scenario, networks)
+    yield from censor_mistakes(scenario.censors, networks, _known_hosts(scenario, hosts))
     yield from trouble_mistakes(scenario.outages, scenario.downs, networks, hosts)
+    yield from expect_mistakes(scenario.expect)
+    yield from symptom_mistakes(scenario.symptoms)
     yield from resolver_mistakes(scenario.resolvers, networks)
     yield from captive_mistakes(scenario.captives, networks, hosts)
     if scenario.start is not None and scenario.start.tzinfo is None:
         yield "key start: the time has no zone (write it with Z)"
 
 
-def _censor_complaints(scenario: Scenario, networks: list[str]) -> Iterator[str]:
-    for number, censor in enumerate(scenario.censors):
-        key = f"censors[{number}]"
-        yield from span_mistakes(key, censor)
-        for network in set(censor.networks) - set(networks):
-            yield f"key {key}.networks: no network is called {network!r}"
-        if censor.kind == "address-drop" and not censor.hosts:
-            yield f"key {key}.hosts: {censor.kind} needs at least one"
-        if censor.kind != "address-drop" and not censor.names:
-            yield f"key {key}.names: {censor.kind} needs at least one"
+def _known_hosts(scenario: Scenario, hosts: list[str]) -> list[str]:
+    """Return every name that has an address: sites, helpers and the public resolvers."""
+    helpers = [urlsplit(helper.url).hostname or "" for helper in scenario.helpers]
+    return [*hosts, *helpers]

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+from lab.censor_programs import serve_programs
 from lab.clock import ScenarioClock
 from lab.dns_server import Resolvers, serve_dns
 from lab.helper import Helper
@@ -24,6 +25,8 @@ async def serve_everything(
         await serve_dns(resolvers, resolver)
     await serve_doh(resolvers, plan, certificates, clock)
     await serve_sites(plan, certificates, clock)
+    pki_folder = next(iter(certificates.values())).parent
+    await serve_programs(plan, resolvers, pki_folder, clock)
     ready()
     await asyncio.Event().wait()
 

@@ -6,13 +6,12 @@ from random import Random
 from typing import NamedTuple
 
 from lab import censor as censors
+from lab.censor_divert import true_ports
 from lab.described import Network
 from lab.diversion import diversions
-from lab.dpi import Reader
 from lab.edge import edge_of
 from lab.line import Line
 from lab.plan import Plan
-from lab.scenario import Censor
 from lab.wire import address_bytes, address_text
 
 _FRESH_SECONDS = 0.1  # for which it stays known which rules and outages hold
@@ -45,18 +44,18 @@ class Side:
         self.diversions = diversions(plan, name)
         self.silent_hops = frozenset(described.silent_hops)
         self.ipv6_broken = described.ipv6 == "broken"
-        self.reader = Reader()
-        self._all_rules = censors.judges(plan, network) if known else []
+        self._all_boxes = censors.boxes(plan, network) if known else []
+        self.true_ports = true_ports(plan) if self._all_boxes else {}
         self._outages = [one for one in plan.scenario.outages if one.network == network]
         self._plan = plan
         self._ways: dict[bytes, Way] = {}
         self._looked_at = float("-inf")
-        self._rules: list[tuple[Censor, censors.Judge]] = []
+        self._boxes: list[tuple[censors.Box, list[censors.Judge]]] = []
         self._is_out = False
 
     @property
     def has_rules(self) -> bool:
-        return bool(self._all_rules)
+        return bool(self._all_boxes)
 
     @property
     def counts_packets(self) -> bool:
@@ -64,13 +63,17 @@ class Side:
         return (
             self.line.counts_packets
             or self.edge is not None
-            or any(rule.kind in censors.COUNTING_KINDS for rule, _ in self._all_rules)
+            or any(
+                rule.kind in censors.COUNTING_KINDS
+                for box in self._all_boxes
+                for rule, _ in box.judges
+            )
         )
 
-    def rules(self, now: float) -> list[tuple[Censor, censors.Judge]]:
-        """Return the rules that hold at a time of the scenario's clock."""
+    def boxes(self, now: float) -> list[tuple[censors.Box, list[censors.Judge]]]:
+        """Return the boxes, the nearest first, with the rules that hold at a scenario's time."""
         self._look(now)
-        return self._rules
+        return self._boxes
 
     def is_out(self, now: float) -> bool:
         """Tell whether nothing passes at all."""
@@ -82,7 +85,10 @@ class Side:
         if 0 <= now - self._looked_at < _FRESH_SECONDS:
             return
         self._looked_at = now
-        self._rules = [one for one in self._all_rules if one[0].active(now)]
+        self._boxes = [
+            (box, [judge for rule, judge in box.judges if rule.active(now)])
+            for box in self._all_boxes
+        ]
         self._is_out = any(outage.active(now) for outage in self._outages)
 
     def way(self, address: bytes) -> Way:

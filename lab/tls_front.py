@@ -69,12 +69,13 @@ async def _accept(listener: socket.socket, choose: Choose) -> None:
     loop, tasks = asyncio.get_running_loop(), set[asyncio.Task[None]]()
     while True:
         accepted, _ = await loop.sock_accept(listener)
-        task = loop.create_task(_serve(accepted, choose))
+        task = loop.create_task(serve_one(accepted, choose))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
 
-async def _serve(accepted: socket.socket, choose: Choose) -> None:
+async def serve_one(accepted: socket.socket, choose: Choose) -> None:
+    """Serve one accepted connection as `choose` says, and close it."""
     # A connection that a client or a censor breaks off is no failure of the server's.
     with accepted, contextlib.suppress(OSError, EOFError, TimeoutError):
         async with asyncio.timeout(_HELLO_SECONDS):

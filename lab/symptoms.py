@@ -1,0 +1,74 @@
+"""The symptoms of a scenario: what plain programs meet inside, written beside what was set up.
+
+A symptom is a line such as ``tls watched.example at www.example.com`` and what comes of it. The
+lines are tried by `symptom_client`, which uses nothing of Sitewatch. README.md lists them.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from lab.network import World
+
+_CLIENT = Path(__file__).resolve().parent / "symptom_client.py"
+_VERBS = {"dns", "tcp", "tcp6", "tls", "tls-pieces", "tls-records", "tls-upper", "twice"}
+_VERBS |= {"issuer", "get", "speed", "helper", "quic"}
+_SECONDS = 120.0
+
+
+class Symptom(NamedTuple):
+    """One line, what it must give ("|" between alternatives, "*" for anything), what it gave."""
+
+    line: str
+    wanted: str
+    got: str
+
+    @property
+    def holds(self) -> bool:
+        return any(fnmatch.fnmatchcase(self.got, each) for each in self.wanted.split(" | "))
+
+
+def symptom_mistakes(symptoms: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong with symptom lines."""
+    for line in symptoms:
+        words = line.split()
+        if len(words) > 2 and words[0].isdigit() and words[1] == "x":
+            words = words[2:]
+        if len(words) < 2 or words[0] not in _VERBS:
+            yield f"key symptoms: {line!r} does not begin with one of {', '.join(sorted(_VERBS))}"
+
+
+def check_symptoms(world: World) -> list[Symptom]:
+    """Try every symptom of a world's scenario on its first client."""
+    symptoms = world.scenario.symptoms
+    argv = [sys.executable, str(_CLIENT), json.dumps(_told(world, list(symptoms)))]
+    with world.popen(world.clients[0], argv, stdout=subprocess.PIPE) as process:
+        output, _ = process.communicate(timeout=_SECONDS)
+    answers = json.loads(output) if process.returncode == 0 else {}
+    return [
+        Symptom(line, wanted, answers.get(line, "the client failed"))
+        for line, wanted in symptoms.items()
+    ]
+
+
+def _told(world: World, lines: list[str]) -> dict[str, Any]:
+    """Return what the client must know of the world: where everything is."""
+    plan = world.plan
+    network = plan.networks[world.clients[0]]
+    hosts = {name: planned.addresses for planned in plan.sites.values() for name in planned.names}
+    hosts6 = {name: one.addresses6 for one in plan.sites.values() for name in one.names}
+    resolvers = {"operator": network.resolver, "google": "8.8.8.8", "quad9": "9.9.9.9"}
+    return {
+        "lines": lines,
+        "hosts": hosts,
+        "hosts6": hosts6,
+        "resolvers": resolvers,
+        "helper": world.scenario.helpers[0].url if world.scenario.helpers else "",
+    }
