@@ -22,6 +22,7 @@ MAX_RECORD_BYTES = 16 << 20
 MAX_BLOB_BYTES = 16 << 20
 
 _LEVEL = 6  # a millisecond for a record on a small computer
+_LARGE, _LARGE_LEVEL = 64 << 10, 3  # whole pages take twice as long at 6 and shrink little more
 
 
 def compress_record(canonical: bytes) -> bytes:
@@ -31,7 +32,8 @@ def compress_record(canonical: bytes) -> bytes:
 
 def compress_blob(content: bytes) -> tuple[str, bytes]:
     """Return (codec, compressed); content that does not shrink, like certificates, stays raw."""
-    compressed = zstandard.ZstdCompressor(level=_LEVEL).compress(content)
+    level = _LEVEL if len(content) <= _LARGE else _LARGE_LEVEL
+    compressed = zstandard.ZstdCompressor(level=level).compress(content)
     if len(compressed) < len(content):
         return BLOB_CODEC, compressed
     return RAW_CODEC, content
