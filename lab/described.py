@@ -10,6 +10,13 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+# What is wrong with a certificate.
+Flaw: TypeAlias = Literal[
+    "", "expired", "future", "self-signed", "wrong-name", "unknown-authority", "incomplete"
+]
+# What a server's TLS is like: as usual; of 2006, which today's clients refuse; or with nothing
+# but ciphers for a kind of key that it does not have, so that no client can please it.
+TlsManner: TypeAlias = Literal["usual", "old", "no-common-cipher"]
 Place: TypeAlias = Literal["home", "abroad"]
 
 
@@ -64,7 +71,8 @@ class Site(Value, frozen=True, kw_only=True):
     text: str = ""  # of the page; a default is written from the title
     size: int = 4000  # bytes of the page, filled up with text
     status: int = 200
-    redirect: str = ""  # every request is answered with 301 to this URL
+    redirect: str = ""  # every request is sent on to this URL, or to whatever stands here
+    redirect_status: int = 301
     http: Literal["redirect", "serve", "closed"] = "redirect"  # what port 80 does
     https: bool = True
     # Another address for every resolver (or true), every network that asks, every ten seconds.
@@ -74,6 +82,37 @@ class Site(Value, frozen=True, kw_only=True):
     share: str = ""  # host of the site whose addresses this one uses too
     refuse_countries: tuple[str, ...] = ()  # visitors from there get `refuse_status`
     refuse_status: int = 403
+    refuse_how: Literal[
+        "page",
+        "redirect",
+        "captcha",
+        "tls-alert",
+        "tls-reset",
+        "tls-close",
+        "tls-silence",
+        "silence",
+        "refuse",
+    ] = "page"
+    refuse_location: str = ""  # refuse_how "redirect": where to
+    captcha: bool = False  # everybody is asked to prove that he is human
+    parked: bool = False  # the domain is for sale
+    changing: bool = False  # title and text are others at each load
+    no_title: bool = False
+    language: str = ""  # of the page, as it says itself
+    charset: str = "utf-8"
+    headers: dict[str, str] = {}  # further ones
+    body: Literal["whole", "endless", "bomb", "slow", "stall", "cut", "reset"] = "whole"
+    rate: float = 1000.0  # body "slow": bytes a second
+    delay_ms: float = 0.0  # before each answer
+    http2: bool = False
+    http3: bool = False  # over QUIC too
+    plain_443: bool = False  # plain HTTP is spoken on port 443; needs https = false
+    ports: tuple[int, ...] = ()  # further ones with plain HTTP; with a command: its own
+    certificate: Flaw = ""
+    newer_root: bool = False  # its certificate hangs on the newer of the lab's two roots
+    tls: TlsManner = "usual"
+    unknown_name: Literal["default", "alert", "reset", "close", "silence"] = "default"
+    command: tuple[str, ...] = ()  # a program that stands there instead
     echo: bool = False  # the page prints the visitor's address
     addresses: int = 1  # how many it has; every answer gives all of them
     at: tuple[str, ...] = ()  # fixed addresses, also private ones, instead of drawn ones

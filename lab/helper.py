@@ -25,7 +25,7 @@ import dns.rdatatype
 import h11
 
 from lab.http_client import Headers, get
-from lab.http_server import Request, Respond, Response
+from lab.messages import Request, Respond, Response
 from lab.plan import Plan
 
 _RESOLVER = "8.8.8.8"

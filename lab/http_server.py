@@ -5,44 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeAlias
 
 import h11
 
+from lab.described import TlsManner
+from lab.http2_server import converse2
+from lab.messages import BreakOff, Request, Respond, Response, host_of
 from lab.tls_front import Converse
 
 _IDLE_SECONDS = 20.0
 _HANDSHAKE_SECONDS = 10.0
 _LARGEST_BODY = 1 << 20
 _READ_BYTES = 65536
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request as it arrived: host without port and in lower case, target as sent."""
-
-    method: str
-    host: str
-    target: str
-    body: bytes
-    visitor: str  # address
-    secure: bool
-
-
-@dataclass(frozen=True)
-class Response:
-    """What to answer; length and Connection headers are added."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-Respond: TypeAlias = Callable[[Request], Awaitable[Response]]
+_NOT_HTTP = b"HTTP/1.1 400 Bad Request\r\nServer: lab\r\nConnection: close\r\n\r\n"
 
 
 async def serve_http(
@@ -69,8 +47,18 @@ def converse_over(respond: Respond, *, secure: bool) -> Converse:
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A connection that a client or a censor breaks off is no failure of the server's.
-        with contextlib.suppress(OSError, TimeoutError, h11.RemoteProtocolError):
-            await _converse(respond, reader, writer, secure)
+        with contextlib.suppress(OSError, TimeoutError):
+            tls = writer.get_extra_info("ssl_object")
+            try:
+                if tls is not None and tls.selected_alpn_protocol() == "h2":
+                    await converse2(respond, reader, writer)
+                else:
+                    await _converse(respond, reader, writer, secure)
+            except BreakOff as broken:
+                if broken.args == (True,):
+                    writer.transport.abort()
+            except h11.RemoteProtocolError:
+                writer.write(_NOT_HTTP)
         writer.close()
         with contextlib.suppress(OSError, TimeoutError):
             await writer.wait_closed()
@@ -87,11 +75,9 @@ async def _converse(
     while True:
         async with asyncio.timeout(_IDLE_SECONDS):
             request = await _read(connection, reader, visitor, secure)
-            if request is None:
-                return
-            response = await respond(request)
-            _write(connection, writer, request, response)
-            await writer.drain()
+        if request is None:
+            return
+        await _answer(connection, writer, request, await respond(request))
         if connection.our_state is h11.MUST_CLOSE:
             return
         connection.start_next_cycle()
@@ -114,31 +100,62 @@ async def _read(
             if len(body) > _LARGEST_BODY:
                 return None
         elif isinstance(event, h11.EndOfMessage) and head is not None:
-            host = dict(head.headers).get(b"host", b"").decode("latin-1").lower()
+            host = host_of(dict(head.headers).get(b"host", b"").decode("latin-1"))
             method, target = head.method.decode("latin-1"), head.target.decode("latin-1")
-            return Request(method, host.partition(":")[0], target, body, visitor, secure)
+            return Request(method, host, target, body, visitor, secure)
         else:
             return None
 
 
-def _write(
+async def _answer(
     connection: h11.Connection,
     writer: asyncio.StreamWriter,
     request: Request,
     response: Response,
 ) -> None:
-    headers = {"Server": "lab", **response.headers, "Content-Length": str(len(response.body))}
-    phrase = HTTPStatus(response.status).phrase.encode()
-    head = h11.Response(status_code=response.status, headers=list(headers.items()), reason=phrase)
-    data = connection.send(head)
-    if request.method != "HEAD":
-        data = (data or b"") + (connection.send(h11.Data(data=response.body)) or b"")
-    writer.write((data or b"") + (connection.send(h11.EndOfMessage()) or b""))
+    headers = list(response.all_headers().items())
+    phrase = _phrase(response.status).encode()
+    head = h11.Response(status_code=response.status, headers=headers, reason=phrase)
+    data = connection.send(head) or b""
+    if response.stream is not None and request.method != "HEAD":
+        writer.write(data)
+        data = b""
+        async for piece in response.stream():
+            writer.write(connection.send(h11.Data(data=piece)) or b"")
+            await writer.drain()
+    elif request.method != "HEAD":
+        data += connection.send(h11.Data(data=response.body)) or b""
+    writer.write(data + (connection.send(h11.EndOfMessage()) or b""))
+    await writer.drain()
 
 
-def tls_context(certificates: Mapping[str, Path], default: str) -> ssl.SSLContext:
-    """Return a server's TLS context: `certificates` by name, the default for unknown names."""
-    contexts = {name: _context(path) for name, path in certificates.items()}
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # numbers that only some companies use, such as 522
+        return ""
+
+
+def server_context(
+    certificate: Path, *, manner: TlsManner = "usual", protocols: Sequence[str] = ("http/1.1",)
+) -> ssl.SSLContext:
+    """Return a server's TLS context; `protocols` are offered by ALPN, the best first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.set_alpn_protocols(list(protocols))
+    context.num_tickets = 0  # nobody comes back to resume a session
+    if manner == "old":
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    elif manner == "no-common-cipher":
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("aRSA")  # the lab's keys are of elliptic curves
+    return context
+
+
+def choosing_by_name(contexts: dict[str, ssl.SSLContext], default: str) -> ssl.SSLContext:
+    """Return a context that gives way to the one for the name asked for, if there is one."""
     first = contexts[default]
 
     def choose(
@@ -148,11 +165,3 @@ def tls_context(certificates: Mapping[str, Path], default: str) -> ssl.SSLContex
 
     first.sni_callback = choose
     return first
-
-
-def _context(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    context.set_alpn_protocols(["http/1.1"])
-    context.num_tickets = 0  # nobody comes back to resume a session
-    return context

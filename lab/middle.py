@@ -14,8 +14,9 @@ from lab.clock import ScenarioClock
 from lab.described import Captive
 from lab.dns_server import Answer, Reply
 from lab.forging import Forger
-from lab.http_server import Request, Respond, Response, converse_over, tls_context
+from lab.http_server import converse_over, server_context
 from lab.interceptor import intercept
+from lab.messages import Request, Respond, Response
 from lab.plan import Middle, Plan
 from lab.scenario import Censor
 from lab.tls_front import Accept, Converse, Hello, Rudeness, listen, serve_chosen
@@ -50,7 +51,7 @@ async def serve_middle(
 def _serve_captive(plan: Plan, captive: Captive, certificate: Path) -> list[asyncio.Task[None]]:
     """Begin to send everybody to the portal."""
     converse = converse_over(_to_portal(captive), secure=False)
-    context = tls_context({captive.portal: certificate}, captive.portal)
+    context = server_context(certificate)
 
     async def choose(_hello: Hello) -> Accept | Rudeness:
         return Accept(context, converse_over(_to_portal(captive), secure=True))

@@ -5,6 +5,7 @@ Each function yields complaints, `key networks[0].name: what is wrong`, in the o
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
@@ -48,11 +49,35 @@ def site_mistakes(sites: Sequence[Site], hosts: Sequence[str]) -> Iterator[str]:
     for number, site in enumerate(sites):
         if site.share and site.share not in hosts:
             yield f"key sites[{number}].share: no site is called {site.share!r}"
+        yield from _manner_mistakes(f"sites[{number}]", site)
         if site.addresses < 1:
             yield f"key sites[{number}].addresses: at least one is needed"
         for address in site.at:
             if not _is_address(address):
                 yield f"key sites[{number}].at: {address!r} is no address"
+
+
+def _manner_mistakes(key: str, site: Site) -> Iterator[str]:
+    """Yield which manners of a site do not go together."""
+    if site.plain_443 and site.https:
+        yield f"key {key}.plain_443: it needs https = false"
+    if site.refuse_how == "redirect" and not site.refuse_location:
+        yield f'key {key}.refuse_location: refuse_how = "redirect" needs it'
+    if site.http3 and importlib.util.find_spec("aioquic") is None:
+        yield f"key {key}.http3: the package aioquic is not installed (extra quic)"
+    for name, status in (("status", site.status), ("refuse_status", site.refuse_status)):
+        if not 200 <= status <= 599:
+            yield f"key {key}.{name}: {status} is no final status"
+    if not 300 <= site.redirect_status <= 399:
+        yield f"key {key}.redirect_status: {site.redirect_status} is no redirect"
+    if site.rate <= 0 or site.delay_ms < 0 or site.size < 0:
+        yield f"key {key}: rate must be above 0, delay_ms and size not below"
+    if any(not 0 < port < 65536 for port in site.ports):
+        yield f"key {key}.ports: a port is from 1 to 65535"
+    try:
+        "".encode(site.charset)
+    except LookupError:
+        yield f"key {key}.charset: {site.charset!r} is unknown"
 
 
 def helper_mistakes(helpers: Sequence[HelperServer]) -> Iterator[str]:

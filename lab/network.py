@@ -19,7 +19,7 @@ from typing import Any
 from lab.configuration import write_client_files
 from lab.forging import Forger
 from lab.order import Order, write_order
-from lab.pki import Pki
+from lab.pki import Leaf, Pki, valid_for
 from lab.plan import Plan, make_plan
 from lab.scenario import Scenario
 
@@ -219,11 +219,18 @@ def _antivirus_roots(plan: Plan, network: str, folder: Path) -> list[Path]:
 
 def _certificates(plan: Plan, pki: Pki) -> dict[str, str]:
     """Return the PEM file of every host that serves TLS."""
-    names = {site.site.host: site.names for site in plan.sites.values() if site.site.https}
+    now = plan.scenario.start or datetime.now(UTC)
+    leaves = {}
+    for planned in plan.sites.values():
+        site = planned.site
+        if site.https:
+            valid = valid_for(site.certificate, now)
+            leaves[site.host] = Leaf(planned.names, site.certificate, site.newer_root, valid)
     for address, host in plan.public_resolvers().items():
-        names[host] = (*names.get(host, (host,)), address)
-    names |= {helper.host: (helper.host,) for helper in plan.helpers}
-    return {host: str(pki.leaf(covered).resolve()) for host, covered in names.items()}
+        names = leaves[host].names if host in leaves else (host,)
+        leaves[host] = Leaf((*names, address))
+    leaves |= {helper.host: Leaf((helper.host,)) for helper in plan.helpers}
+    return {host: str(pki.leaf(leaf).resolve()) for host, leaf in leaves.items()}
 
 
 def _receive(control: socket.socket, descriptors: int) -> tuple[dict[str, Any], list[int]]:

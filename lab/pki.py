@@ -11,16 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-Flaw: TypeAlias = Literal[
-    "", "expired", "future", "self-signed", "wrong-name", "unknown-authority", "incomplete"
-]
+from lab.described import Flaw
 
 _NOT_BEFORE = datetime(2016, 1, 1, tzinfo=UTC)
 _NOT_AFTER = datetime(2040, 1, 1, tzinfo=UTC)

@@ -10,10 +10,11 @@ from pathlib import Path
 from lab.censor_programs import serve_programs
 from lab.clock import ScenarioClock
 from lab.dns_server import Resolvers, serve_dns
+from lab.doh_server import serve_doh
 from lab.helper import Helper
-from lab.http_server import serve_http, tls_context
+from lab.http_server import serve_http, server_context
 from lab.plan import Plan
-from lab.web import serve_doh, serve_sites
+from lab.web import serve_sites
 
 
 async def serve_everything(
@@ -24,11 +25,11 @@ async def serve_everything(
     for resolver in plan.resolvers():
         await serve_dns(resolvers, resolver)
     await serve_doh(resolvers, plan, certificates, clock)
-    await serve_sites(plan, certificates, clock)
+    running = await serve_sites(plan, certificates, clock)
     pki_folder = next(iter(certificates.values())).parent
     await serve_programs(plan, resolvers, pki_folder, clock)
     ready()
-    await asyncio.Event().wait()
+    await asyncio.gather(asyncio.Event().wait(), *running)
 
 
 async def serve_helpers(
@@ -39,7 +40,7 @@ async def serve_helpers(
     trusted.set_alpn_protocols(["http/1.1"])
     for planned in plan.helpers:
         helper = Helper(planned.address, trusted, plan.scenario.helper_timeout, plan)
-        context = tls_context({planned.host: certificates[planned.host]}, planned.host)
+        context = server_context(certificates[planned.host])
         for address in planned.everywhere:
             await serve_http(helper.responder(), address, 443, context)
             await serve_http(helper.responder(), address, 80)

@@ -83,6 +83,10 @@ async def serve_one(accepted: socket.socket, choose: Choose) -> None:
         hello = Hello(name, accepted.getpeername()[0], accepted.getsockname()[0])
         decision = await choose(hello)
         if isinstance(decision, Accept):
+            refusal = _refusal(decision.context, accepted.recv(_MOST_BYTES, socket.MSG_PEEK))
+            if refusal:
+                await _close_with(accepted, refusal)
+                return
             await _shake_and_converse(accepted, decision)
         else:
             await _be_rude(accepted, decision)
@@ -102,6 +106,23 @@ async def peek_name(accepted: socket.socket) -> str:
         if name is not None or len(data) == _MOST_BYTES:
             return name or ""
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _refusal(context: ssl.SSLContext, hello: bytes) -> bytes:
+    """Return the alert with which a context refuses a ClientHello; empty where it does not.
+
+    asyncio loses the alert of a handshake that fails, so the beginning is tried out here.
+    """
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    received.write(hello)
+    trial = context.wrap_bio(received, sent, server_side=True)
+    try:
+        trial.do_handshake()
+    except ssl.SSLWantReadError:
+        return b""
+    except ssl.SSLError:
+        return sent.read()
+    return b""
 
 
 async def _readable(accepted: socket.socket) -> None:
@@ -143,10 +164,13 @@ async def _be_rude(accepted: socket.socket, how: Rudeness) -> None:
     elif how == "reset":
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     else:
-        accepted.recv(_MOST_BYTES)  # what is unread when a socket closes becomes a reset
-        if how == "alert":
-            accepted.send(_ALERT_RECORD)
-        accepted.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await _readable(accepted)
+        await _close_with(accepted, _ALERT_RECORD if how == "alert" else b"")
+
+
+async def _close_with(accepted: socket.socket, last_words: bytes) -> None:
+    accepted.recv(_MOST_BYTES)  # what is unread when a socket closes becomes a reset
+    accepted.send(last_words)
+    accepted.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await _readable(accepted)

@@ -1,130 +1,133 @@
-"""The web sites of a world and the encrypted resolvers: what they answer, and to whom."""
+"""The web sites of a world: who listens at which address, and in what manner."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import html
+import ssl
 from collections.abc import Sequence
 from email.utils import formatdate
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from lab.clock import ScenarioClock
-from lab.described import Site
-from lab.dns_server import Resolvers
-from lab.http_server import Request, Respond, Response, serve_http, tls_context
+from lab.http_server import choosing_by_name, converse_over, serve_http, server_context
+from lab.messages import Request, Respond, Response
+from lab.pages import page, site_response
 from lab.plan import Plan, PlannedSite
+from lab.tls_front import Accept, Choose, Converse, Hello, Rudeness, listen, serve_chosen
 
-_FILLER = "This sentence fills the page to the size that the scenario asks for. "
+_HTTP, _HTTPS = 80, 443
+_TLS_REFUSALS: dict[str, Rudeness] = {
+    "tls-alert": "alert",
+    "tls-reset": "reset",
+    "tls-close": "close",
+    "tls-silence": "silence",
+}
 
 
-async def serve_sites(plan: Plan, certificates: dict[str, Path], clock: ScenarioClock) -> None:
-    """Begin to serve all sites, each at its own addresses."""
+async def serve_sites(
+    plan: Plan, certificates: dict[str, Path], clock: ScenarioClock
+) -> list[asyncio.Task[None]]:
+    """Begin to serve all sites, each at its own addresses; return what must be kept running."""
     at_address: dict[str, list[PlannedSite]] = {}
     for planned in plan.sites.values():
-        for address in planned.everywhere:
-            at_address.setdefault(address, []).append(planned)
+        if not planned.site.command:
+            for address in planned.everywhere:
+                at_address.setdefault(address, []).append(planned)
+    tasks = []
     for address, here in at_address.items():
-        respond = _site_responder(here, plan, clock)
-        secure = [planned for planned in here if planned.site.https]
-        if secure:
-            by_name = {
-                name: certificates[planned.site.host]
-                for planned in secure
-                for name in planned.names
-            }
-            context = tls_context(by_name, secure[0].site.host)
-            await serve_http(respond, address, 443, context)
-        if any(planned.site.http != "closed" for planned in here):
-            await serve_http(respond, address, 80)
+        tasks += await _serve_address(address, here, plan, certificates, clock)
+    return tasks
 
 
-def _site_responder(here: Sequence[PlannedSite], plan: Plan, clock: ScenarioClock) -> Respond:
+async def _serve_address(
+    address: str,
+    here: Sequence[PlannedSite],
+    plan: Plan,
+    certificates: dict[str, Path],
+    clock: ScenarioClock,
+) -> list[asyncio.Task[None]]:
+    """Begin to serve the sites that share an address."""
+    respond, tasks = _responder(here, plan, clock), []
+    secure = [planned for planned in here if planned.site.https]
+    if secure:
+        contexts = {name: _context(one, certificates) for one in secure for name in one.names}
+        default = secure[0].site.host
+        if any(_looks_first(planned) for planned in secure):
+            converse = converse_over(respond, secure=True)
+            choose = _chooser(secure, contexts, default, plan, converse)
+            tasks.append(serve_chosen(listen(address, _HTTPS), choose))
+        else:
+            await serve_http(respond, address, _HTTPS, choosing_by_name(contexts, default))
+    elif any(planned.site.plain_443 for planned in here):
+        await serve_http(respond, address, _HTTPS)
+    if any(planned.site.http3 for planned in secure):
+        from lab.http3_server import serve_http3  # heavy, and an extra
+
+        first = next(planned for planned in secure if planned.site.http3)
+        await serve_http3(respond, address, certificates[first.site.host])
+    if any(planned.site.http != "closed" for planned in here):
+        await serve_http(respond, address, _HTTP)
+    for port in {port for planned in here for port in planned.site.ports}:
+        await serve_http(respond, address, port)
+    return tasks
+
+
+def _context(planned: PlannedSite, certificates: dict[str, Path]) -> ssl.SSLContext:
+    protocols = ("h2", "http/1.1") if planned.site.http2 else ("http/1.1",)
+    certificate = certificates[planned.site.host]
+    return server_context(certificate, manner=planned.site.tls, protocols=protocols)
+
+
+def _looks_first(planned: PlannedSite) -> bool:
+    """Tell whether the name asked for must be known before the handshake begins."""
+    site = planned.site
+    refuses = bool(site.refuse_countries) and site.refuse_how in _TLS_REFUSALS
+    return refuses or site.unknown_name != "default" or site.tls != "usual"
+
+
+def _chooser(
+    secure: Sequence[PlannedSite],
+    contexts: dict[str, ssl.SSLContext],
+    default: str,
+    plan: Plan,
+    converse: Converse,
+) -> Choose:
+    by_name = {name: planned.site for planned in secure for name in planned.names}
+    own = secure[0].site
+
+    async def choose(hello: Hello) -> Accept | Rudeness:
+        site = by_name.get(hello.name)
+        if site is None and own.unknown_name != "default":
+            return own.unknown_name
+        _, country = plan.visitor(hello.visitor)
+        asked = site or own
+        if country and country in asked.refuse_countries and asked.refuse_how in _TLS_REFUSALS:
+            return _TLS_REFUSALS[asked.refuse_how]
+        return Accept(contexts.get(hello.name, contexts[default]), converse)
+
+    return choose
+
+
+def _responder(here: Sequence[PlannedSite], plan: Plan, clock: ScenarioClock) -> Respond:
     by_name = {name: planned.site for planned in here for name in planned.names}
+    portals = {captive.portal for captive in plan.scenario.captives}
+    portal = next((one.site.host for one in here if one.site.host in portals), "")
 
     async def respond(request: Request) -> Response:
         site = by_name.get(request.host)
         _, country = plan.visitor(request.visitor)
-        response = (
-            Response(421, page("No such site", "Another host was asked for."))
-            if site is None
-            else site_response(site, request, country)
-        )
+        if site is not None:
+            await asyncio.sleep(site.delay_ms / 1000)
+            response = site_response(site, request, country)
+        elif portal:
+            response = Response(302, b"", {"Location": f"http://{portal}/"})
+        else:
+            response = Response(421, page("No such site", "Another host was asked for."))
         headers = {
             "Date": formatdate(clock.now(), usegmt=True),
             "Content-Type": "text/html; charset=utf-8",
             **response.headers,
         }
-        return Response(response.status, response.body, headers)
+        return Response(response.status, response.body, headers, response.stream, response.declared)
 
     return respond
-
-
-def site_response(site: Site, request: Request, country: str) -> Response:
-    """Return what a site answers to a visitor from a country."""
-    if country and country in site.refuse_countries:
-        text = "This content is not available in your country."
-        return Response(site.refuse_status, page("Not available", text))
-    if site.redirect:
-        return Response(301, b"", {"Location": site.redirect})
-    if not request.secure and site.https and site.http == "redirect":
-        return Response(301, b"", {"Location": f"https://{request.host}{request.target}"})
-    title = site.title or f"Welcome to {site.host}"
-    text = site.text or f"You are reading {site.host}."
-    if site.echo:
-        text += f" Your address is {request.visitor}."
-    return Response(site.status, page(title, text, site.size))
-
-
-def page(title: str, text: str, size: int = 0) -> bytes:
-    """Return an HTML page of at least `size` bytes."""
-    head = f"<!doctype html><html><head><title>{html.escape(title)}</title></head><body>"
-    body = f"{head}<h1>{html.escape(title)}</h1><p>{html.escape(text)}</p>"
-    missing = size - len(body.encode()) - len("<p></p></body></html>")
-    if missing > 0:
-        body += f"<p>{(_FILLER * (missing // len(_FILLER) + 1))[:missing]}</p>"
-    return f"{body}</body></html>".encode()
-
-
-# --- DNS over HTTPS ---------------------------------------------------------------------------
-
-
-async def serve_doh(
-    resolvers: Resolvers, plan: Plan, certificates: dict[str, Path], clock: ScenarioClock
-) -> None:
-    """Begin to serve the encrypted resolvers beside the plain ones."""
-    for address, host in plan.public_resolvers().items():
-        context = tls_context({host: certificates[host]}, host)
-        await serve_http(_doh_responder(resolvers, address, clock), address, 443, context)
-
-
-def _doh_responder(resolvers: Resolvers, resolver: str, clock: ScenarioClock) -> Respond:
-    async def respond(request: Request) -> Response:
-        headers = {"Date": formatdate(clock.now(), usegmt=True)}
-        query = _doh_query(request)
-        if not query:
-            return Response(400, b"not a DNS query", headers)
-        reply = resolvers.answer(query, request.visitor, resolver=resolver)
-        if reply is None:
-            return Response(503, b"", headers)
-        await asyncio.sleep(reply.delay)
-        headers["Content-Type"] = "application/dns-message"
-        return Response(200, reply.wire, headers)
-
-    return respond
-
-
-def _doh_query(request: Request) -> bytes:
-    """Return the DNS message in a request of RFC 8484, empty where there is none."""
-    parts = urlsplit(request.target)
-    if parts.path != "/dns-query":
-        return b""
-    if request.method == "POST":
-        return request.body
-    encoded = parse_qs(parts.query).get("dns", [""])[0]
-    try:
-        return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-    except binascii.Error:
-        return b""

@@ -86,7 +86,9 @@ class Zones:
         addresses = site.answer(resolver, network, self._clock.now())
         records = _by_family([*addresses, *site.addresses6])
         if site.site.https_record:
-            records["HTTPS"] = [f"1 . ipv4hint={','.join(addresses)}"]
+            spoken = [*(["h3"] if site.site.http3 else []), *(["h2"] if site.site.http2 else [])]
+            alpn = f' alpn="{",".join(spoken)}"' if spoken else ""
+            records["HTTPS"] = [f"1 .{alpn} ipv4hint={','.join(addresses)}"]
         return records
 
     def _down_code(self, name: str) -> dns.rcode.Rcode | None:
