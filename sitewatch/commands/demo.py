@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import click
-from reports.report import write_report
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lab.network import LabUnavailable, check_available
 from lab.scenario import Scenario, load_scenario
+from reports.report import write_report
 from sitewatch import __version__
 from sitewatch.console import Failed, told_in_one_line
 from sitewatch.history import round_times, spans
