@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, select, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from storage.chain import (
     Certification,
@@ -21,7 +19,7 @@ from storage.chain import (
     require_matching,
 )
 from storage.compression import expand_blob, expand_record
-from storage.errors import RefusedError, reason_for
+from storage.errors import DATABASE_ERRORS, RefusedError, reason_for
 from storage.insertion import kind_of
 from storage.intake import Sound, accept
 from storage.reading import envelope_columns
@@ -71,7 +69,7 @@ def _section(name: str, lines: Iterator[str]) -> Iterator[str]:
     """Yield the lines; where damage ends a part of the check, that is a line too."""
     try:
         yield from lines
-    except (SQLAlchemyError, sqlite3.Error, RefusedError) as error:
+    except (*DATABASE_ERRORS, RefusedError) as error:
         yield f"{name}: could not be checked to the end ({reason_for(error)})"
 
 

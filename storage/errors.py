@@ -17,12 +17,16 @@ class RefusedError(StoreError):
     """A record or blob that may not enter: malformed, wrong hash, wrong signature, wrong kind."""
 
 
+# What reading a database can raise: SQLite's own words about damage need not even be text.
+DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
+
 _REASONS = (
     ("database or disk is full", "the disk is full; nothing of this write was kept"),
     ("readonly database", "the file or its folder cannot be written to"),
     ("database is locked", "another program keeps the database locked"),
     ("file is not a database", "not a Sitewatch database"),
     ("malformed", "the database is damaged"),
+    ("disk I/O error", "the disk cannot be read or written; it may be full or failing"),
     ("unable to open database file", "the file cannot be opened"),
 )
 
@@ -33,6 +37,8 @@ def reason_for(error: Exception) -> str:
     text = " ".join(str(cause).split())
     if isinstance(cause, OSError) and cause.strerror:
         text = cause.strerror
+    if isinstance(cause, UnicodeDecodeError):
+        return "the database is damaged"
     for fragment, reason in _REASONS:
         if fragment in text:
             return f"{reason} ({text})"
@@ -46,5 +52,5 @@ def named(database: str) -> Iterator[None]:
         yield
     except RefusedError as error:
         raise RefusedError(f"{database}: {error}") from error
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except (*DATABASE_ERRORS, OSError) as error:
         raise StoreError(f"{database}: {reason_for(error)}") from error

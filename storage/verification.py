@@ -19,7 +19,7 @@ from storage.bundle_reading import BundleReader, DerivedEntry, Entry
 from storage.chain import Missing, envelope_hash
 from storage.checking import check
 from storage.database import database_url, foreign_engine, writing_engine
-from storage.errors import RefusedError, named
+from storage.errors import DATABASE_ERRORS, RefusedError, named, reason_for
 from storage.exchange import Opener
 from storage.findings import Chain, Findings, Publisher, State, Tally
 from storage.insertion import kind_of
@@ -45,9 +45,9 @@ def verify_database(path: Path, root: Root | None = None, busy_seconds: float = 
         findings.sort_in(check(connection))
         try:
             _count(connection, findings, root)
-        except RefusedError as error:
+        except (*DATABASE_ERRORS, RefusedError) as error:
             findings.complete = False
-            findings.broken.append(str(error))
+            findings.broken.append(f"could not be counted to the end ({reason_for(error)})")
     return findings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,30 @@ def test_blobs_that_are_no_longer_kept_are_counted(tmp_path: Path) -> None:
         filled(tmp_path / "a.db", 1, 2), "DELETE FROM blob_uses", "DELETE FROM blobs"
     )
     assert (findings.blobs, findings.blobs_missing) == (0, 2)
+
+
+@pytest.mark.parametrize("changes", [80, pytest.param(1000, marks=pytest.mark.long)])
+def test_a_changed_byte_in_a_database_is_found_unless_it_changes_nothing(
+    tmp_path: Path, changes: int
+) -> None:
+    database = filled(tmp_path / "a.db", *range(40))
+    whole, kept = database.read_bytes(), content(database)
+    chance = random.Random(2017)
+    found = 0
+    for _ in range(changes):
+        data = bytearray(whole)
+        data[chance.randrange(len(data))] ^= chance.randrange(1, 256)
+        database.write_bytes(data)
+        try:
+            findings = verify_database(database)
+        except StoreError:  # no longer a database, or one of a newer version
+            found += 1
+            continue
+        if findings.healthy:  # a byte in which nothing stands
+            assert content(database) == kept
+        else:
+            found += 1
+    assert found > changes / 10
 
 
 def test_a_database_of_the_first_schema_is_verified_in_a_copy(tmp_path: Path) -> None:
