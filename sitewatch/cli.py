@@ -11,6 +11,7 @@ from sitewatch import __version__
 
 # Command name -> module in sitewatch.commands; each has a click command of the name `command`.
 _COMMANDS = {
+    "init": "init",
     "measure": "measure",
     "daemon": "daemon",
     "status": "status",

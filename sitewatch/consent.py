@@ -1,10 +1,9 @@
-"""Consent: what someone agrees to before the first packet, asking for it, remembering it."""
+"""Consent: what it covers, whether it is there, asking for it, remembering it."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TextIO, TypeAlias
@@ -12,57 +11,16 @@ from typing import Literal, TextIO, TypeAlias
 import msgspec
 
 from probes.settings import Settings, Tier
-from probes.targets import CATEGORIES, host_of
+from probes.targets import host_of
+from sitewatch.language import N_
 
-TEXT_VERSION = 1  # raised whenever the text says more than it did
+TEXT_VERSION = 2  # raised whenever the text says more than it did
 FILE_NAME = "sitewatch-consent.json"
 
 Consent: TypeAlias = Literal["given", "ask", "missing"]
 
+QUESTION = N_('Type "yes" and press Enter to agree; anything else stops here')
 _TIERS: tuple[Tier, ...] = ("browser-like", "probing", "conspicuous")
-_TIER_SENTENCES: dict[Tier, str] = {
-    "browser-like": "each site is opened as a browser would open it, and reloaded up to twice",
-    "probing": (
-        "as a browser would, and where something looks wrong the site's name is also sent to "
-        "other addresses, as no browser does"
-    ),
-    "conspicuous": (
-        "names are sent repeatedly and to other addresses, and names of circumvention tools "
-        "are sent; this stands out on the line"
-    ),
-}
-
-_TEXT = """\
-Before Sitewatch sends anything, please read this.
-
-What it does
-  It will contact {sites} from this computer over your own internet line
-  and keep a record of what happened.
-{categories}
-{manner}
-
-What others can see
-  Whoever watches your line (your provider, your employer, the state) sees which
-  sites are contacted and when, as with a browser, but more of them and in a short time.
-  Some may be forbidden where you are. Contacting them may be unlawful there, may be
-  noticed, and may be held against the person who pays for the line.
-  If that is a danger to you, do not continue.
-
-Who learns your internet address
-  The sites themselves, and these services:
-{services}
-  Public resolvers and encrypted resolvers learn the names of the sites; helpers learn their URLs.
-
-What is kept
-  On this computer only: for each site the time, addresses, certificates, status, headers
-  and, where something looks odd, the page. Nothing is sent to Sitewatch's makers.
-  Never kept: your internet address, your name, your browsing, the name of your Wi-Fi.
-
-How to stop
-  Press Ctrl-C at any time. To remove everything, delete
-  - {database}, and the files beside it whose names begin like that
-  - {marker}, which remembers this answer
-"""
 
 
 class ConsentError(Exception):
@@ -149,23 +107,6 @@ def services_of(settings: Settings) -> frozenset[str]:
     )
 
 
-def consent_text(scope: Scope, database: str, marker: Path) -> str:
-    """Return the text for `scope`; the records are kept in `database`, the answer in `marker`."""
-    kinds = ", ".join(sorted(CATEGORIES.get(code, code) for code in scope.categories))
-    return _TEXT.format(
-        sites="1 site" if scope.targets == 1 else f"{scope.targets} sites",
-        categories=_paragraph(f"Kinds of sites: {kinds}."),
-        manner=_paragraph(f"Manner ({scope.tier}): {_TIER_SENTENCES[scope.tier]}."),
-        services="\n".join(f"  - {service}" for service in sorted(scope.services)),
-        database=database,
-        marker=marker,
-    )
-
-
-def _paragraph(text: str) -> str:
-    return textwrap.fill(text, 84, initial_indent="  ", subsequent_indent="    ")
-
-
 def consented(
     flag: bool,
     environment: Mapping[str, str],
@@ -186,8 +127,8 @@ def consented(
     return "ask" if interactive else "missing"
 
 
-def ask(text: str, answers: TextIO, screen: TextIO) -> bool:
+def ask(text: str, answers: TextIO, screen: TextIO, question: str = QUESTION) -> bool:
     """Show `text` on `screen` and wait for one line of `answers`; only a typed "yes" is a yes."""
-    screen.write(f'{text}\nType "yes" and press Enter to start; anything else stops here: ')
+    screen.write(f"{text}\n{question}: ")
     screen.flush()
     return answers.readline().strip().lower() == "yes"

@@ -16,10 +16,10 @@ from sitewatch.consent import (
     ConsentRecord,
     Scope,
     ask,
-    consent_text,
     consented,
     services_of,
 )
+from sitewatch.consent_words import consent_text
 from sitewatch.console import Failed, say, told_in_one_line
 from sitewatch.installation import Installation
 

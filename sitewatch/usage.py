@@ -11,8 +11,8 @@ from sitewatch.traffic import bytes_of_record
 from storage.records import Measurement, Record, utc_text
 from storage.store import Store
 
-# What a target costs before anything was measured: a page of 32 KiB with its overhead, twice.
-FIRST_GUESS = 100_000
+# What a target costs before anything was measured: a page of up to 32 KiB and its overhead.
+FIRST_GUESS = 50_000
 _KEPT_DAYS = 62
 
 

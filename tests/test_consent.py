@@ -15,10 +15,10 @@ from sitewatch.consent import (
     ConsentRecord,
     Scope,
     ask,
-    consent_text,
     consented,
     services_of,
 )
+from sitewatch.consent_words import consent_text
 
 SCOPE = Scope(
     targets=120,
