@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,11 +70,14 @@ def measure(scenario: Scenario, folder: Path, urls: list[str]) -> Measured:
     return Measured(scenario, lines, database, errors.decode())
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
-    """Every scenario, measured once; most of the time is waiting, so several at once."""
-    require_lab()
-    folder = tmp_path_factory.mktemp("runs")
+@functools.cache
+def every_scenario() -> dict[str, Measured]:
+    """Measure every scenario, once for all the modules of this process that look at the results.
+
+    Most of the time is waiting, so several run at once. The databases are not to be changed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sitewatch-scenarios-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
     def run(name: str) -> Measured:
         scenario = load_scenario(name)
@@ -78,6 +85,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
 
     with ThreadPoolExecutor(6) as pool:
         return dict(zip(SCENARIOS, pool.map(run, SCENARIOS), strict=True))
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Measured]:
+    require_lab()
+    return every_scenario()
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
