@@ -74,8 +74,7 @@ def analyse(
     every = [*readings_of(cases, verdicts), *thinned]
     readings = [r for r in every if start <= r.seconds < stop]
     marks = [m for m in round_marks(store.rounds(**span)) if start <= m.seconds < stop]
-    wanted = readings if urls is None else [r for r in readings if r.url in urls]
-    episodes = find_episodes(wanted, marks)
+    episodes = find_episodes(readings, marks, urls=urls)
     incidents = incidents_of(episodes, readings)
     spans = line_spans(mark for mark in marks if mark.vantage_kind == "field")
     found = Analysis(

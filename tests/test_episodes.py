@@ -59,8 +59,9 @@ def test_a_single_open_reading_does_not_end_an_episode_but_is_counted() -> None:
     assert any("1 of 5" in reason for reason in episode.reasons)
 
 
-def test_two_open_readings_end_an_episode() -> None:
-    assert len(find_episodes(history("obboobbo"))) == 2
+def test_a_few_open_readings_in_between_are_a_leak_and_many_end_an_episode() -> None:
+    assert only(history("obboobbo")).strays == 2
+    assert len(find_episodes(history("oobbbb" + 10 * "o" + "bbbboo"))) == 2
 
 
 def test_a_single_open_reading_ends_an_episode_where_readings_are_sparse() -> None:
