@@ -5,8 +5,8 @@ Every value is immutable, and an unknown key is an error. README.md describes ea
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal, TypeAlias
+from datetime import datetime, timedelta
+from typing import Literal, Self, TypeAlias
 
 import msgspec
 
@@ -25,16 +25,29 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Span(Value, frozen=True, kw_only=True):
-    """Something that holds from `since` until just before `until`; None means without end."""
+    """Something that holds from `since` until just before `until`; None means without end.
+
+    `after` and `lasts` are seconds from the world's beginning and from there, instead.
+    """
 
     since: datetime | None = msgspec.field(default=None, name="from")
     until: datetime | None = None
+    after: float | None = None
+    lasts: float | None = None
 
     def active(self, seconds: float) -> bool:
         """Tell whether it holds at `seconds` since the epoch of the scenario's clock."""
         return (self.since is None or self.since.timestamp() <= seconds) and (
             self.until is None or seconds < self.until.timestamp()
         )
+
+    def beginning_at(self, begin: datetime) -> Self:
+        """Return the span with its times fixed, where they count from the world's beginning."""
+        if self.after is None and self.lasts is None:
+            return self
+        since = begin + timedelta(seconds=self.after or 0)
+        until = None if self.lasts is None else since + timedelta(seconds=self.lasts)
+        return msgspec.structs.replace(self, since=since, until=until)
 
 
 class Network(Value, frozen=True, kw_only=True):
@@ -125,6 +138,11 @@ class HelperServer(Value, frozen=True, kw_only=True):
     url: str
     country: str = "NL"
     dead: bool = False
+    delay_ms: float = 0.0  # before each answer
+    fails: tuple[Literal["dns", "tcp", "tls", "http", "all"], ...] = ()  # what it cannot do
+    lies: Literal["", "accessible", "down"] = ""  # it says so whatever it saw, or without looking
+    command: tuple[str, ...] = ()  # a program that stands there instead
+    ports: tuple[int, ...] = ()  # of the command
 
 
 class Neutral(Value, frozen=True, kw_only=True):

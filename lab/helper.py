@@ -11,7 +11,6 @@ import asyncio
 import ipaddress
 import json
 import re
-import socket
 import ssl
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -24,6 +23,8 @@ import dns.rcode
 import dns.rdatatype
 import h11
 
+from lab.described import HelperServer
+from lab.helper_troubles import twisted
 from lab.http_client import Headers, get
 from lab.messages import Request, Respond, Response
 from lab.plan import Plan
@@ -46,15 +47,20 @@ class _PageError(Exception):
 class Helper:
     """One helper: the address it works from, its trusted roots, its patience in seconds."""
 
+    described: HelperServer
     address: str
     tls: ssl.SSLContext
     timeout: float
     plan: Plan
+    address6: str = ""
 
     def responder(self) -> Respond:
         """Return the function that answers its HTTP requests."""
 
         async def respond(request: Request) -> Response:
+            await asyncio.sleep(self.described.delay_ms / 1000)
+            if "all" in self.described.fails:
+                return Response(500, b"")
             if request.method == "GET":
                 return _json({"message": "Hello OONItarian!"})
             try:
@@ -70,7 +76,8 @@ class Helper:
                 return Response(400, b"")
             if url.scheme not in ("http", "https") or not url.hostname:
                 return Response(400, b"")
-            return _json(await self.look(url, headers, endpoints))
+            seen = await self.look(url, headers, endpoints)
+            return _json(twisted(seen, url.geturl(), self.described))
 
         return respond
 
@@ -94,8 +101,8 @@ class Helper:
         }
 
     def _ip_info(self, addresses: list[str], endpoints: list[str], valid: set[str]) -> _Json:
-        from_probe = {endpoint.rpartition(":")[0] for endpoint in endpoints}
-        with_tls = {endpoint.rpartition(":")[0] for endpoint in valid}
+        from_probe = {endpoint.rpartition(":")[0].strip("[]") for endpoint in endpoints}
+        with_tls = {endpoint.rpartition(":")[0].strip("[]") for endpoint in valid}
         info = {}
         for address in {*addresses, *from_probe}:
             flags = _FROM_PROBE if address in from_probe else 0
@@ -109,23 +116,28 @@ class Helper:
         """Return the addresses of a host and the failure in the words of OONI's helpers."""
         if _is_address(host):
             return [host], None
-        query = dns.message.make_query(host, "A")
-        try:
-            reply = await dns.asyncquery.udp(
-                query, _RESOLVER, timeout=self.timeout, source=self.address
-            )
-        except (dns.exception.DNSException, OSError):
-            return [], "dns_server_failure"
-        if reply.rcode() == dns.rcode.NXDOMAIN:
-            return [], "dns_name_error"
-        if reply.rcode() != dns.rcode.NOERROR:
-            return [], "dns_server_failure"
-        found = (rrset for rrset in reply.answer if rrset.rdtype == dns.rdatatype.A)
-        return [record.to_text() for rrset in found for record in rrset], None
+        addresses: list[str] = []
+        for kind in ("A", "AAAA") if self.address6 else ("A",):
+            try:
+                query = dns.message.make_query(host, kind)
+                reply = await dns.asyncquery.udp(
+                    query, _RESOLVER, timeout=self.timeout, source=self.address
+                )
+            except (dns.exception.DNSException, OSError):
+                return [], "dns_server_failure"
+            if reply.rcode() == dns.rcode.NXDOMAIN:
+                return [], "dns_name_error"
+            if reply.rcode() != dns.rcode.NOERROR:
+                return [], "dns_server_failure"
+            wanted = dns.rdatatype.from_text(kind)
+            found = (rrset for rrset in reply.answer if rrset.rdtype == wanted)
+            addresses += [record.to_text() for rrset in found for record in rrset]
+        return addresses, None
 
     async def _try(self, endpoint: str, host: str) -> _Json:
         """Connect to an endpoint, and shake hands where its port is 443."""
         address, _, port = endpoint.rpartition(":")
+        address = address.strip("[]")
         result: _Json = {
             "endpoint": endpoint,
             "tcp": {"status": True, "failure": None},
@@ -145,9 +157,10 @@ class Helper:
         self, address: str, port: int
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         async with asyncio.timeout(self.timeout):
-            return await asyncio.open_connection(
-                address, port, family=socket.AF_INET, local_addr=(self.address, 0)
-            )
+            local = self.address6 if ":" in address else self.address
+            if not local:
+                raise OSError("this helper has no IPv6")
+            return await asyncio.open_connection(address, port, local_addr=(local, 0))
 
     async def _handshake(self, writer: asyncio.StreamWriter, host: str) -> _Json:
         failure = None
@@ -235,21 +248,24 @@ def _page(
 def _endpoints(url: SplitResult, addresses: list[str], asked: list[str]) -> list[str]:
     """Return the endpoints to try: the probe's and the URL's at our own addresses."""
     ports = [url.port] if url.port else [443] if url.scheme == "https" else [80, 443]
-    own = [f"{address}:{port}" for address in addresses for port in ports]
+    written = [f"[{one}]" if ":" in one else one for one in addresses]
+    own = [f"{address}:{port}" for address in written for port in ports]
     all_of_them = dict.fromkeys([*asked, *own])
-    return [one for one in all_of_them if _is_global(one.rpartition(":")[0])][:_MOST_ENDPOINTS]
+    return [one for one in all_of_them if _is_global(one.rpartition(":")[0].strip("[]"))][
+        :_MOST_ENDPOINTS
+    ]
 
 
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.IPv4Address(text)
+        ipaddress.ip_address(text)
     except ValueError:
         return False
     return True
 
 
 def _is_global(address: str) -> bool:
-    return _is_address(address) and ipaddress.IPv4Address(address).is_global
+    return _is_address(address) and ipaddress.ip_address(address).is_global
 
 
 def _connect_failure(error: Exception) -> str:

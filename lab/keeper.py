@@ -25,6 +25,7 @@ from pathlib import Path
 
 from lab import netlink
 from lab.clock import ScenarioClock
+from lab.commands import Command, commands_of, run_command
 from lab.devices import Device, open_device
 from lab.middle import serve_middle
 from lab.namespaces import (
@@ -92,9 +93,9 @@ def _be_first(control: socket.socket, order: Order) -> None:
     """Be process 1 of a world: set it up, start its processes, wait for the end."""
     die_with_parent()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans that fall to process 1 vanish
-    plan, clock = make_plan(order.scenario, order.seed), ScenarioClock()
-    if order.scenario.start is not None:
-        clock.set(order.scenario.start.timestamp())
+    clock, begin = ScenarioClock(), order.scenario.true_time()
+    clock.set(begin.timestamp())
+    plan = make_plan(order.scenario.beginning_at(begin), order.seed)
     try:
         namespaces = _make_namespaces(plan, order)
     except (Missing, OSError) as error:
@@ -160,10 +161,19 @@ def _start(
         folder = Path(order.folder) / middle.name
         asyncio.run(serve_middle(plan, middle, certificates, folder, clock, ready))
 
+    def run_program(command: Command) -> None:
+        space = namespaces[command.namespace]
+        enter(space.network)
+        enter(space.mounts)
+        os.chdir(order.folder)
+        log = Path(order.folder) / f"{command.host}.log"
+        run_command(command, certificates, Path(order.ca), log, ready)
+
     gc.freeze()  # what is there already stays shared between the processes
     children = {}
     works = {"path": run_path, "servers": run_servers, "helpers": run_helpers}
     works |= {middle.name: partial(run_middle, middle) for middle in plan.middles}
+    works |= {one.host: partial(run_program, one) for one in commands_of(plan)}
     for name, work in works.items():
         child = os.fork()
         if child == 0:
@@ -188,6 +198,9 @@ def _make_namespaces(plan: Plan, order: Order) -> dict[str, _Namespace]:
         SERVERS: _make_namespace(plan.server_addresses(), order, giants=True),
         ABROAD: _make_namespace(plan.helper_addresses(), order),
     }
+    if commands_of(plan):
+        for name in (SERVERS, ABROAD):
+            _give_resolver(made[name], Path(order.folder))
     for middle in plan.middles:
         made[middle.name] = _make_namespace([middle.address], order)
         netlink.add_local_everything(_DEVICE)
@@ -197,6 +210,15 @@ def _make_namespaces(plan: Plan, order: Order) -> dict[str, _Namespace]:
         _mount_files(network, order)
     os.close(outer)
     return made
+
+
+def _give_resolver(space: _Namespace, folder: Path) -> None:
+    """Let programs that stand at hosts of the world look up its names."""
+    enter(space.network)
+    enter(space.mounts)
+    own = folder / "resolv.conf"
+    own.write_text("nameserver 8.8.8.8\n")
+    bind(own, Path("/etc/resolv.conf"))
 
 
 def _make_namespace(addresses: list[str], order: Order, *, giants: bool = False) -> _Namespace:

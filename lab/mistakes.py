@@ -134,6 +134,12 @@ def unknown_network(key: str, name: str, networks: Collection[str]) -> Iterator[
 
 def span_mistakes(key: str, span: Span) -> Iterator[str]:
     """Yield what is wrong with the times of a span."""
+    for name, seconds in (("after", span.after), ("lasts", span.lasts)):
+        if seconds is not None and seconds < 0:
+            yield f"key {key}.{name}: it is negative"
+        if seconds is not None and (span.since or span.until):
+            yield f"key {key}.{name}: it goes with neither from nor until"
+            return
     for name, time in (("from", span.since), ("until", span.until)):
         if time is not None and time.tzinfo is None:
             yield f"key {key}.{name}: the time has no zone (write it with Z)"

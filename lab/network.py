@@ -19,7 +19,7 @@ from typing import Any
 from lab.configuration import write_client_files
 from lab.forging import Forger
 from lab.order import Order, write_order
-from lab.pki import Leaf, Pki, valid_for
+from lab.pki import Leaf, Pki, short_lived, valid_for
 from lab.plan import Plan, make_plan
 from lab.scenario import Scenario
 
@@ -219,17 +219,20 @@ def _antivirus_roots(plan: Plan, network: str, folder: Path) -> list[Path]:
 
 def _certificates(plan: Plan, pki: Pki) -> dict[str, str]:
     """Return the PEM file of every host that serves TLS."""
-    now = plan.scenario.start or datetime.now(UTC)
+    now, usual = plan.scenario.true_time(), Leaf(()).valid
+    if plan.scenario.clock_ahead:
+        usual = short_lived(now)  # so that a wrong clock takes them for invalid
     leaves = {}
     for planned in plan.sites.values():
         site = planned.site
         if site.https:
-            valid = valid_for(site.certificate, now)
+            valid = valid_for(site.certificate, now) or usual
             leaves[site.host] = Leaf(planned.names, site.certificate, site.newer_root, valid)
     for address, host in plan.public_resolvers().items():
         names = leaves[host].names if host in leaves else (host,)
-        leaves[host] = Leaf((*names, address))
-    leaves |= {helper.host: Leaf((helper.host,)) for helper in plan.helpers}
+        leaves[host] = Leaf((*names, address), valid=usual)
+    for helper in plan.helpers:
+        leaves[helper.host] = Leaf((helper.host,), valid=usual)
     return {host: str(pki.leaf(leaf).resolve()) for host, leaf in leaves.items()}
 
 

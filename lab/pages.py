@@ -20,7 +20,10 @@ _TICK = 0.1  # seconds between the pieces of a slow body
 _STALL_BYTES = 2000  # that still come from a body that stalls
 _FOR_EVER = 86400.0
 
-_CAPTCHA = "Enable JavaScript and cookies to continue. Verify you are human by completing the action below."
+_CAPTCHA = (
+    "Enable JavaScript and cookies to continue. "
+    "Verify you are human by completing the action below."
+)
 _PARKED = (
     "This domain is parked. Buy this domain. Related searches: news, insurance, cheap flights."
 )

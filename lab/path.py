@@ -37,6 +37,7 @@ from lab.wire import (
 )
 
 _AT_ONCE = 32  # packets read from one device before the others have their turn
+_SHUNNED = {"silence": "swallow", "refuse": "refuse"}  # refuse_how, and what it is like
 _HOST_UNREACHABLE = {4: 1, 16: 3}  # code by the bytes of an address
 
 
@@ -55,6 +56,7 @@ class Path:
             self._sides[middle.name] = Side(middle.name, plan, middle.network)
         self._counting = {name for name, side in self._sides.items() if side.counts_packets}
         self._downs = _downs(plan)
+        self._shunned = _shunned(plan)
         self._later: list[tuple[float, int, str, bytes, bytes]] = []  # due, order, for whom, what
         self._order = 0
 
@@ -156,8 +158,8 @@ class Path:
         if packet.ttl <= way.hops:
             self._exceed(packet, side, way)
             return
-        if self._downs:
-            how = self._how_down(packet.destination, now)
+        if self._downs or self._shunned:
+            how = self._how_down(packet.source, packet.destination, now)
             if how is not None:
                 self._refuse(packet, side, way, how)
                 return
@@ -166,8 +168,9 @@ class Path:
 
     def _carry_in(self, packet: Packet, side: Side, now: float) -> None:
         """Take a server's packet towards a client network or abroad."""
-        if self._downs and self._how_down(packet.source, now) is not None:
-            return
+        if self._downs or self._shunned:
+            if self._how_down(packet.destination, packet.source, now) is not None:
+                return
         if packet.source_port in side.true_ports:
             known = side.true_ports[packet.source_port]
             packet = packet._replace(data=from_port(packet, known), source_port=known)
@@ -278,8 +281,11 @@ class Path:
         answer = too_big(way.routers[0], packet, 255 - away, side.line.mtu)
         self._send(sender, answer, 0 if sender == side.name else 2 * side.line.inward.latency)
 
-    def _how_down(self, address: bytes, now: float) -> str | None:
-        return next((down.how for down in self._downs.get(address, ()) if down.active(now)), None)
+    def _how_down(self, client: bytes, server: bytes, now: float) -> str | None:
+        """Return in which manner a server is not there for a client; None where it is."""
+        shunned = self._shunned.get((client, server))
+        downs = self._downs.get(server, ())
+        return shunned or next((down.how for down in downs if down.active(now)), None)
 
     def _refuse(self, packet: Packet, side: Side, way: Way, how: str) -> None:
         """Answer for a host that is down: its reset, its last router's word, or nothing at all."""
@@ -315,3 +321,23 @@ def _downs(plan: Plan) -> dict[bytes, list[Down]]:
     for address in always:
         found[address_bytes(address)] = [Down(hosts=())]
     return found
+
+
+def _shunned(plan: Plan) -> dict[tuple[bytes, bytes], str]:
+    """Return how servers that keep out a country treat its packets, by client and server."""
+    clients = {
+        address: network.country
+        for network in plan.networks.values()
+        for address in (network.client, network.client6)
+        if address
+    }
+    for helper in plan.helpers:
+        clients |= dict.fromkeys(helper.everywhere, helper.country)
+    return {
+        (address_bytes(client), address_bytes(address)): _SHUNNED[planned.site.refuse_how]
+        for planned in plan.sites.values()
+        if planned.site.refuse_how in _SHUNNED
+        for address in planned.everywhere
+        for client, country in clients.items()
+        if country in planned.site.refuse_countries
+    }

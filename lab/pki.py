@@ -115,14 +115,14 @@ class Pki:
         return _pem(key) + _signed(builder, signer) + chain
 
 
-def valid_for(flaw: Flaw, now: datetime) -> tuple[datetime, datetime]:
-    """Return the validity of a certificate with a flaw, as seen from a time; whole days."""
+def valid_for(flaw: Flaw, now: datetime) -> tuple[datetime, datetime] | None:
+    """Return the validity that a flaw asks for, as seen from a time, in whole days."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     if flaw == "expired":
         return today - timedelta(days=100), today - timedelta(days=10)
     if flaw == "future":
         return today + timedelta(days=10), today + timedelta(days=100)
-    return _NOT_BEFORE, _NOT_AFTER
+    return None
 
 
 def short_lived(now: datetime) -> tuple[datetime, datetime]:

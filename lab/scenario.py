@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ class Scenario(Value, frozen=True, kw_only=True):
     title: str = ""
     country: str
     start: datetime | None = None  # the scenario's clock at start; None: the real time
+    clock_ahead: float = 0.0  # seconds by which the world's true time is ahead of the machine's
     helper_timeout: float = 2.0  # seconds per operation of a helper
     dual_stack: bool = False  # sites, helpers and resolvers have IPv6 addresses too
     networks: tuple[Network, ...]
@@ -73,6 +74,21 @@ class Scenario(Value, frozen=True, kw_only=True):
     sitewatch: dict[str, dict[str, Any]] = {}  # merged into the generated configuration
     expect: Expect | None = None
     symptoms: dict[str, str] = {}  # what plain programs meet on the first client
+
+    def beginning_at(self, begin: datetime) -> Scenario:
+        """Return the scenario with spans fixed in time that count from its beginning."""
+        return msgspec.structs.replace(
+            self,
+            censors=tuple(one.beginning_at(begin) for one in self.censors),
+            outages=tuple(one.beginning_at(begin) for one in self.outages),
+            downs=tuple(one.beginning_at(begin) for one in self.downs),
+            resolvers=tuple(one.beginning_at(begin) for one in self.resolvers),
+            captives=tuple(one.beginning_at(begin) for one in self.captives),
+        )
+
+    def true_time(self) -> datetime:
+        """Return what time it is in the world now, if it begins now."""
+        return self.start or datetime.now(UTC) + timedelta(seconds=self.clock_ahead)
 
     def all_sites(self) -> list[Site]:
         """Return the sites described and a plain one for each other target and neutral host."""
@@ -166,6 +182,8 @@ def _complaints(scenario: Scenario) -> Iterator[str]:
     yield from symptom_mistakes(scenario.symptoms)
     yield from resolver_mistakes(scenario.resolvers, networks)
     yield from captive_mistakes(scenario.captives, networks, hosts)
+    if scenario.start is not None and scenario.clock_ahead:
+        yield "key clock_ahead: it does not go with start"
     if scenario.start is not None and scenario.start.tzinfo is None:
         yield "key start: the time has no zone (write it with Z)"
 
