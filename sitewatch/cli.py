@@ -14,6 +14,7 @@ _COMMANDS = {
     "init": "init",
     "measure": "measure",
     "daemon": "daemon",
+    "service": "service",
     "status": "status",
     "report": "report",
     "episodes": "episodes",

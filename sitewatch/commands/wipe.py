@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
-from sitewatch.console import Failed, safe, say
+from sitewatch.console import Failed, safe, say, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, database_option
+from sitewatch.service import ServiceError, installed
+from sitewatch.service import remove as remove_service
 from sitewatch.wiping import REMAINS, Leaving, daemon_at_work, leavings, remote_database, remove
 
 
@@ -25,16 +27,20 @@ def command(yes: bool, config_path: Path | None, database: str | None) -> None:
     """
     installation = Installation.load(config_path, database)
     found = leavings(installation.config, installation.database)
-    if not found:
+    services = installed(installation)
+    if not found and not services:
         say("There is nothing of Sitewatch's here.")
     else:
         say("This will be removed and cannot be brought back:")
         for leaving in found:
             say(f"  {safe(str(leaving.path))}  ({leaving.what})")
+        for service in services:
+            say(f"  {safe(str(service.file))}  (service)")
     if remote_database(installation.database):
         say("The database is on a server and stays there; remove it there.")
-    if found and not yes:
+    if (found or services) and not yes:
         _confirm()
+    _remove_services(installation)
     _remove(installation.database, found)
     say(REMAINS)
 
@@ -45,6 +51,14 @@ def _confirm() -> None:
     say('Type "wipe" and press Enter to remove all of it; anything else stops here:')
     if sys.stdin.readline().strip().lower() != "wipe":
         raise Failed("nothing was removed")
+
+
+def _remove_services(installation: Installation) -> None:
+    """Stop the daemon that a service keeps running, and take the service away."""
+    with told_in_one_line(ServiceError):
+        for service in installed(installation):
+            remove_service(service)
+            say(f"Removed the service {safe(service.name)}.")
 
 
 def _remove(database: str, found: Sequence[Leaving]) -> None:

@@ -1,0 +1,251 @@
+"""The daemon as a service of the user: its systemd unit, and the cron way where there is none."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from sitewatch.daemon_lock import beside
+from sitewatch.installation import Installation
+
+# A plain word: the name shows in lists of services, and need not say what this is.
+DEFAULT_NAME = "line-monitor"
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
+# systemd ignores keys that begin with X-; by this one a unit is found again.
+_MARK = "X-Configuration="
+
+_UNIT = """\
+[Unit]
+Description={description}
+{mark}{configuration}
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
+Environment=PYTHONUNBUFFERED=1
+Restart=on-failure
+RestartSec=300
+TimeoutStopSec=20
+WatchdogSec=300
+UMask=0077
+
+# It shall not get in anybody's way.
+Nice=10
+IOSchedulingClass=idle
+MemoryMax=400M
+CPUQuota=50%
+TasksMax=256
+
+# It needs the network, its own folders, and nothing else.
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths={folders}
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+
+[Install]
+WantedBy=default.target
+"""
+
+
+class ServiceError(Exception):
+    """The service cannot be installed, removed or asked about; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A unit file of this installation."""
+
+    name: str
+    file: Path
+
+
+def unit_folder() -> Path:
+    """Return where units of the user lie."""
+    return platformdirs.user_config_path("systemd") / "user"
+
+
+def program() -> list[str]:
+    """Return how the daemon's program is started: by an absolute path."""
+    beside_python = Path(sys.executable).parent / "sitewatch"
+    if beside_python.is_file():
+        return [str(beside_python)]
+    return [sys.executable, "-m", "sitewatch"]
+
+
+def unit_of(installation: Installation, name: str) -> str:
+    """Return the text of the unit file. Raises ServiceError for an impossible name."""
+    if not _NAME.fullmatch(name):
+        raise ServiceError(f"not a service's name of small letters, digits and hyphens: {name!r}")
+    return _UNIT.format(
+        description=name.replace("-", " ").capitalize(),
+        mark=_MARK,
+        configuration=_configuration(installation),
+        command=" ".join(map(_quoted, _daemon_command(installation))),
+        folders=" ".join(map(_quoted_path, writable_folders(installation))),
+    )
+
+
+def writable_folders(installation: Installation) -> list[str]:
+    """Return the folders that the daemon writes to: its database's, and its configuration's."""
+    config = installation.config
+    folders = {beside(installation.database, "").parent.absolute(), Path(config.folder).absolute()}
+    if config.alerts.atom:
+        folders.add((config.folder / Path(config.alerts.atom).expanduser()).parent.absolute())
+    return sorted(map(str, folders))
+
+
+def cron_lines(installation: Installation) -> str:
+    """Return lines for crontab that keep a daemon running; a second one ends at once by itself."""
+    log = beside(installation.database, ".log")
+    daemon = shlex.join([*_daemon_command(installation), "--log-file", str(log)])
+    # A per cent sign means a line end to cron.
+    started = f"{daemon} >/dev/null 2>&1".replace("%", "\\%")
+    return f"@reboot {started}\n*/15 * * * * {started}\n"
+
+
+def installed(installation: Installation) -> list[Service]:
+    """Return the units that were installed for this configuration, whatever their names."""
+    wanted = f"{_MARK}{_configuration(installation)}"
+    folder = unit_folder()
+    found = []
+    for file in sorted(folder.glob("*.service")) if folder.is_dir() else []:
+        try:
+            lines = file.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            continue  # not readable for us, so not of our making
+        if wanted in lines:
+            found.append(Service(file.stem, file))
+    return found
+
+
+def has_systemd() -> bool:
+    """Tell whether this user's own systemd answers."""
+    if shutil.which("systemctl") is None:
+        return False
+    return _systemctl("show-environment").returncode == 0
+
+
+def install(installation: Installation, name: str) -> Service:
+    """Write the unit, enable it and start it. Raises ServiceError, and then nothing is left."""
+    service = Service(name, unit_folder() / f"{name}.service")
+    text = unit_of(installation, name)
+    if service.file.exists() and service not in installed(installation):
+        raise ServiceError(f"{service.file}: another service of that name exists; choose another")
+    for folder in writable_folders(installation):
+        _make_folder(Path(folder))
+    _write(service.file, text)
+    _require(_systemctl("daemon-reload"))
+    started = _systemctl("enable", "--now", f"{name}.service")
+    if started.returncode:
+        remove(service)
+        raise ServiceError(f"the service does not start: {_words(started)}")
+    return service
+
+
+def remove(service: Service) -> None:
+    """Stop the service and take its unit away. Raises ServiceError."""
+    if has_systemd():
+        _systemctl("disable", "--now", f"{service.name}.service")
+    try:
+        service.file.unlink(missing_ok=True)
+    except OSError as error:
+        raise ServiceError(f"{service.file}: cannot be removed: {error.strerror}") from error
+    if has_systemd():
+        _systemctl("daemon-reload")
+
+
+def state_of(service: Service) -> str:
+    """Return systemd's word for the service: active, inactive, failed…"""
+    return _systemctl("is-active", f"{service.name}.service").stdout.strip() or "unknown"
+
+
+def lingers() -> bool:
+    """Tell whether this user's services run without a login."""
+    user = os.environ.get("USER", "")
+    return bool(user) and Path("/var/lib/systemd/linger", user).exists()
+
+
+# --- parts -------------------------------------------------------------------------------------
+
+
+def _configuration(installation: Installation) -> str:
+    path = installation.config.path
+    return str(path.absolute()) if path else "default"
+
+
+def _daemon_command(installation: Installation) -> list[str]:
+    command = [*program(), "daemon"]
+    if installation.config.path is not None:
+        command += ["--config", str(installation.config.path.absolute())]
+    if installation.database != installation.config.database:
+        named = installation.database
+        command += ["--database", named if "://" in named else str(Path(named).absolute())]
+    return command
+
+
+def _quoted(argument: str) -> str:
+    """Quote one argument as systemd reads it: per cent and dollar signs stand for themselves."""
+    escaped = argument.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return '"' + escaped.replace("$", "$$") + '"'
+
+
+def _quoted_path(path: str) -> str:
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServiceError(f"{folder}: cannot be made: {error.strerror}") from error
+
+
+def _write(file: Path, text: str) -> None:
+    _make_folder(file.parent)
+    partial = file.with_suffix(".partial")
+    try:
+        partial.write_text(text, "utf-8")
+        partial.chmod(0o600)
+        partial.replace(file)
+    except OSError as error:
+        raise ServiceError(f"{file}: cannot be written: {error.strerror}") from error
+
+
+def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemctl", "--user", "--no-pager", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _require(result: subprocess.CompletedProcess[str]) -> None:
+    if result.returncode:
+        raise ServiceError(f"systemd refused: {_words(result)}")
+
+
+def _words(result: subprocess.CompletedProcess[str]) -> str:
+    return " ".join(result.stderr.split()) or f"exit code {result.returncode}"
