@@ -17,6 +17,7 @@ from tests.cases import NAME, helper, loads, measurement
 from tests.month import NETWORKS, round_times, write_month
 from tests.month import _round as round_of
 
+pytestmark = pytest.mark.xdist_group("merged vantages")  # they share what takes long to write
 DAYS = {"first": "2017-06-18", "last": "2017-06-20"}
 SITES = (NAME, "aral-notes.example")
 
