@@ -2,22 +2,28 @@
 
 If a name fails at its own address and at a foreign one, while other names pass at both, then it
 is the name that fails, and neither server, address nor line. See design.md section 4, stage 7.
+The arms without the suspected name come first, each group in random order on fresh ports: a
+censor's penalty for the name must not spoil them, and no order is a signature.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from probes.addresses import same_operator
 from probes.prober import NeutralHost, Prober
-from probes.suspicion import FailedHandshake
-from probes.tcp import connect
-from probes.tls import handshake
+from probes.sequential import Sequential
+from probes.suspicion import Suspect
 from probes.trace import Stage, Trace
-from storage.records import Arm, Handshake
+from storage.records import Arm
 
 PENALTY_SECONDS = 190.0  # residual blocking was measured at 60 to 180 s
+MOST_TRIES = 3  # of one arm, the penalty not counted
+_TEST = Sequential()
+_chance = random.SystemRandom()
 
 
 @dataclass(frozen=True)
@@ -29,9 +35,20 @@ class Contrast:
     address: str
     port: int
 
+    @property
+    def shows_the_name(self) -> bool:
+        return self.arm in {"name@site", "name@neutral"}
 
-def plan(suspect: FailedHandshake, neutrals: Sequence[NeutralHost]) -> list[Contrast]:
-    """Return the arms in the order in which they are run, the neutral ones first.
+
+# Tries one arm and records its steps; True where any bytes came from the server, None where the
+# try says nothing of the name because no connection was opened.
+TryArm: TypeAlias = Callable[[Prober, Trace, Stage, Contrast], Awaitable[bool | None]]
+
+
+def plan(
+    suspect: Suspect, neutrals: Sequence[NeutralHost], neutral_port: int | None = None
+) -> list[Contrast]:
+    """Return the arms, those without the suspected name first.
 
     Empty where no neutral host of another operator passed in this round: then nothing can be
     learnt, and the suspect name is not sent in vain.
@@ -46,59 +63,89 @@ def plan(suspect: FailedHandshake, neutrals: Sequence[NeutralHost]) -> list[Cont
     near = elsewhere[0]
     strangers = [each.name for each in neutrals if each.name not in {near.name, suspect.name}]
     site, port = suspect.address, suspect.port
-    arms = [
-        Contrast("neutral@neutral", near.name, near.address, 443),
+    there = neutral_port or 443
+    harmless = [
+        Contrast("neutral@neutral", near.name, near.address, there),
         Contrast("neutral@site", near.name, site, port),
         Contrast("none@site", None, site, port),
     ]
     if strangers:
-        arms.append(Contrast("foreign@neutral", strangers[0], near.address, 443))
-    return [
-        *arms,
-        Contrast("name@neutral", suspect.name, near.address, 443),
+        harmless.append(Contrast("foreign@neutral", strangers[0], near.address, there))
+    named = [
+        Contrast("name@neutral", suspect.name, near.address, there),
         Contrast("name@site", suspect.name, site, port),
     ]
+    return [*harmless, *named]
+
+
+@dataclass
+class _Tally:
+    """How the tries of the arms went."""
+
+    failed: dict[Arm, int]
+    passed: dict[Arm, int]
+
+    def note(self, arm: Arm, outcome: bool | None) -> None:
+        if outcome is not None:
+            counts = self.passed if outcome else self.failed
+            counts[arm] = counts.get(arm, 0) + 1
+
+    def is_clear(self) -> bool:
+        """Tell whether enough was tried to know whether the name fails, over both addresses."""
+        arms: tuple[Arm, Arm] = ("name@site", "name@neutral")
+        failed = sum(self.failed.get(arm, 0) for arm in arms)
+        passed = sum(self.passed.get(arm, 0) for arm in arms)
+        return _TEST.decide(failed, passed) is not None
+
+    def has_passed(self, arm: Arm) -> bool:
+        return self.passed.get(arm, 0) > 0
 
 
 async def run_contrasts(
-    prober: Prober, trace: Trace, suspect: FailedHandshake, arms: Sequence[Contrast]
+    prober: Prober,
+    trace: Trace,
+    *,
+    arms: Sequence[Contrast],
+    try_arm: TryArm,
+    tries: int = MOST_TRIES,
 ) -> None:
-    """Run the arms one after the other, and once more after the penalty if it may be on.
+    """Run the arms, the named ones until the answer is clear, and all again after a penalty.
 
-    Only a neutral name that fails at the site's address too can be the work of a penalty.
+    Only a neutral name that fails at the site's address too can be the work of a penalty. Where
+    no neutral name passes at all nothing can be learnt, and the suspected name is not sent.
     """
-    await _run_all(prober, trace, arms, attempt=0)
-    if not _passed(trace, "neutral@site", 0) and _passed(trace, "neutral@neutral", 0):
+    tally = await _run(prober, trace, arms, try_arm, range(tries))
+    if tally.has_passed("neutral@neutral") and not tally.has_passed("neutral@site"):
         await prober.rest(PENALTY_SECONDS)
-        await _run_all(prober, trace, arms, attempt=1)
+        await _run(prober, trace, arms, try_arm, range(tries, 2 * tries))
 
 
-async def _run_all(prober: Prober, trace: Trace, arms: Sequence[Contrast], attempt: int) -> None:
-    limits = prober.settings.limits
-    for arm in arms:
-        stage = Stage("contrast", 0, attempt, arm.arm)
-        connection = await connect(trace, stage, arm.address, arm.port, limits.connect_timeout)
-        if connection is None:
-            continue
-        stream = await handshake(
-            trace,
-            stage,
-            connection,
-            arm.name,
-            limits.tls_timeout,
-            prober.judge,
-            prober.clock_offset,
-        )
-        if stream is not None:
-            stream.close()
+async def _run(
+    prober: Prober,
+    trace: Trace,
+    arms: Sequence[Contrast],
+    try_arm: TryArm,
+    attempts: range,
+) -> _Tally:
+    tally = _Tally({}, {})
+    harmless = [arm for arm in arms if not arm.shows_the_name]
+    for arm in _shuffled(harmless):
+        tally.note(arm.arm, await try_arm(prober, trace, _stage(arm, attempts[0]), arm))
+    if not tally.passed:
+        return tally
+    named = [arm for arm in arms if arm.shows_the_name]
+    for attempt in attempts:
+        for arm in _shuffled(named):
+            outcome = await try_arm(prober, trace, _stage(arm, attempt), arm)
+            tally.note(arm.arm, outcome)
+        if tally.is_clear() or not (tally.failed or tally.passed):
+            break
+    return tally
 
 
-def _passed(trace: Trace, arm: Arm, attempt: int) -> bool:
-    """Tell whether any bytes came from the server in an arm, valid certificate or not."""
-    return any(
-        isinstance(step, Handshake)
-        and step.arm == arm
-        and step.attempt == attempt
-        and (step.bytes_received or 0) > 0
-        for step in trace.steps
-    )
+def _stage(arm: Contrast, attempt: int) -> Stage:
+    return Stage("contrast", 0, attempt, arm.arm)
+
+
+def _shuffled(arms: Sequence[Contrast]) -> list[Contrast]:
+    return _chance.sample(list(arms), len(arms))

@@ -19,7 +19,7 @@ import msgspec
 from probes.addresses import family_of
 from probes.answers import MOST_ANSWERS, Answer, RecordType, query
 from probes.errors import NETWORK_ERRORS, failure_of
-from probes.sockets import IP_RECVTTL
+from probes.sockets import IP_RECVTTL, readable
 from probes.trace import Stage, Stopwatch, Trace
 from storage.failures import Failure
 from storage.records import Lookup, Reply
@@ -137,7 +137,7 @@ class UdpQuestion:
         while len(self.replies) < _MOST_REPLIES:
             wait = timeout if self.first is None else linger
             left = wait - (0 if self.first is None else self._since_first(watch))
-            if left <= 0 or not await _readable(sock, left):
+            if left <= 0 or not await readable(sock, left):
                 return
             data, ancillary, _, _ = sock.recvmsg(_LARGEST_DATAGRAM, 64)
             self._take(data, _ip_ttl(ancillary), watch)
@@ -165,21 +165,6 @@ class UdpQuestion:
         if fits and self.first is None:
             self.first = answer
             self._arrived.set()
-
-
-async def _readable(sock: socket.socket, timeout: float) -> bool:
-    """Wait until a datagram or an ICMP error is there; False where none came in time."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(sock, ready.set)
-    try:
-        async with asyncio.timeout(timeout):
-            await ready.wait()
-    except TimeoutError:
-        return False
-    finally:
-        loop.remove_reader(sock)
-    return True
 
 
 def _ip_ttl(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:

@@ -202,11 +202,12 @@ async def exchange(
     timeout: float,
     trusted: bool,
     protocol: str = "http/1.1",
+    cap: int | None = None,
 ) -> Reply:
     """Send a GET and record the step; bodies outside valid TLS, or of odd replies, are kept."""
     host = request.headers.get("host", "")
     watch = trace.watch()
-    cap = CAP_INSIDE_VALID_TLS if trusted else CAP_OTHERWISE
+    cap = cap or (CAP_INSIDE_VALID_TLS if trusted else CAP_OTHERWISE)
     reply, failure = Reply(), None
     try:
         async with asyncio.timeout(timeout):

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-from probes.contrasts import plan, run_contrasts
+from probes.followups import Budget, experiments, follow_up, record_of
+from probes.followups import Keep as Keep
 from probes.helpers import ask_helper, endpoints_of
 from probes.prober import Prober
-from probes.suspicion import failed_handshake, looks_wrong
+from probes.suspicion import looks_wrong
 from probes.trace import Trace
 from probes.visit import Addresses, Visit
-from storage.records import Measurement, Record, utc_text
+from storage.records import Measurement, utc_text
 
 # Seconds before the two reloads: a person who sees an error page tries again about so fast.
 RELOAD_AFTER = (3.0, 6.0)
-
-Keep = Callable[[Record, Mapping[str, bytes]], Awaitable[str]]
-
-
-class Budget(Protocol):
-    """How many follow-ups a target may still cost today."""
-
-    def take(self, url: str, at: float) -> bool:
-        """Take one follow-up at `at` (seconds since the epoch); False where none is left."""
 
 
 @dataclass(frozen=True)
@@ -61,39 +52,18 @@ async def measure(
             await _observe(prober, trace, url, line_again)
             complete = True
         finally:
-            record = _record(prober, trace, url, started, round_id, complete=complete)
+            record = record_of(prober, trace, url, started, round_id, complete=complete)
             if complete or trace.steps:
                 kept = await keep(record, prober.own.scrub_blobs(trace.blobs))
-        follow_up = await _follow_up(prober, trace, record, kept, keep, budget)
-    return Measured(kept, record, follow_up)
-
-
-def _record(
-    prober: Prober,
-    trace: Trace,
-    url: str,
-    started: str,
-    round_id: str,
-    *,
-    complete: bool,
-    follows: str | None = None,
-) -> Measurement:
-    assert prober.line is not None, "a round looks at its line first"
-    record = Measurement(
-        simulated=prober.simulated,
-        tool=prober.tool,
-        url=url,
-        time=started,
-        round=round_id,
-        follows=follows,
-        complete=complete,
-        tier=prober.settings.tier,
-        vantage=prober.vantage,
-        line=prober.line,
-        steps=list(trace.steps),
-        helpers=list(trace.helpers),
-    )
-    return prober.own.scrub_record(record)
+        last = max((step.attempt for step in trace.steps), default=0)
+        wrong = last >= len(RELOAD_AFTER)  # no reload went well
+        wanted = experiments(prober, record, last) if wrong else []
+        follow_ups = [
+            each
+            for experiment in wanted
+            if (each := await follow_up(prober, record, kept, experiment, keep, budget))
+        ]
+    return Measured(kept, record, tuple(follow_ups))
 
 
 async def _observe(
@@ -152,41 +122,3 @@ async def _help(
         judge=prober.judge,
         clock_offset=prober.clock_offset,
     )
-
-
-async def _follow_up(
-    prober: Prober,
-    trace: Trace,
-    measured: Measurement,
-    measured_id: str,
-    keep: Keep,
-    budget: Budget,
-) -> tuple[tuple[str, Measurement], ...]:
-    """Run the contrasts that the facts call for and the tier and the budget allow."""
-    last = max((step.attempt for step in trace.steps), default=0)
-    suspect = failed_handshake(trace.steps, last)
-    if prober.settings.tier == "browser-like" or suspect is None or not prober.line_is_up:
-        return ()
-    if last < len(RELOAD_AFTER):
-        return ()  # a reload went well
-    arms = plan(suspect, prober.neutrals)
-    if not arms or not budget.take(measured.url, prober.clock.wall()):
-        return ()
-    own, started = prober.trace(), utc_text(prober.clock.wall())
-    complete = False
-    try:
-        await run_contrasts(prober, own, suspect, arms)
-        complete = True
-    finally:
-        record = _record(
-            prober,
-            own,
-            measured.url,
-            started,
-            measured.round,
-            complete=complete,
-            follows=measured_id,
-        )
-        if complete or own.steps:
-            kept = await keep(record, prober.own.scrub_blobs(own.blobs))
-    return ((kept, record),)

@@ -15,16 +15,29 @@ from storage.records import Round, utc_text
 
 @dataclass
 class DailyBudget:
-    """Counts follow-ups per target and UTC day against a limit; `taken` may start filled."""
+    """Counts follow-ups per target and UTC day against a limit; `taken` may start filled.
+
+    `walks`: may a target's name also be walked with, once a day.
+    """
 
     limit: int
     taken: dict[tuple[str, str], int] = field(default_factory=dict)
+    walks: bool = True
+    walked: set[tuple[str, str]] = field(default_factory=set)
 
     def take(self, url: str, at: float) -> bool:
         day = (url, utc_text(at)[:10])
         if self.taken.get(day, 0) >= self.limit:
             return False
         self.taken[day] = self.taken.get(day, 0) + 1
+        return True
+
+    def take_walk(self, url: str, at: float) -> bool:
+        """Take the one walk of a UTC day that shows the name."""
+        day = (url, utc_text(at)[:10])
+        if not self.walks or day in self.walked:
+            return False
+        self.walked.add(day)
         return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import socket
@@ -91,6 +92,21 @@ def _sender(address: bytes) -> str | None:
     if family == socket.AF_INET6 and len(address) >= 24:
         return str(ipaddress.IPv6Address(address[8:24]))
     return None
+
+
+async def readable(sock: socket.socket, timeout: float) -> bool:
+    """Wait until data or an ICMP error is there; False where none came in `timeout` seconds."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(sock, ready.set)
+    try:
+        async with asyncio.timeout(timeout):
+            await ready.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(sock)
+    return True
 
 
 def set_ttl(sock: socket.socket, ttl: int) -> None:

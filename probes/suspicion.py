@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from storage.failures import Failure
 from storage.records import Exchange, Handshake, HelperAnswer, Lookup, Step
 
 
 @dataclass(frozen=True)
-class FailedHandshake:
-    """A name whose handshake failed, or showed an invalid chain, at an address."""
+class Suspect:
+    """A name that may be what fails, and the address and port at which it was sent."""
 
     name: str
     address: str
@@ -28,14 +30,68 @@ def looks_wrong(steps: Sequence[Step], helpers: Sequence[HelperAnswer], attempt:
     )
 
 
-def failed_handshake(steps: Sequence[Step], attempt: int) -> FailedHandshake | None:
+def failed_handshake(steps: Sequence[Step], attempt: int) -> Suspect | None:
     """Return the first failed handshake of one attempt, of the system's addresses if any."""
     mine = [step for step in steps if step.attempt == attempt]
     preferred = [*_of_the_system(mine), *mine]
     for step in preferred:
         if isinstance(step, Handshake) and _failed(step) and step.server_name:
-            return FailedHandshake(step.server_name, step.address, step.port)
+            return Suspect(step.server_name, step.address, step.port)
     return None
+
+
+def failed_request(
+    steps: Sequence[Step], helpers: Sequence[HelperAnswer], attempt: int
+) -> Suspect | None:
+    """Return the first request in clear of one attempt that got no page, or another one."""
+    mine = [step for step in steps if step.attempt == attempt]
+    for step in _of_the_system(mine):
+        if not isinstance(step, Exchange) or not step.url.startswith("http:"):
+            continue
+        parts = urlsplit(step.url)
+        if parts.hostname and (_failed(step) or _page_differs([step], helpers)):
+            return Suspect(parts.hostname, step.address, parts.port or 80)
+    return None
+
+
+def doubted_lookup(steps: Sequence[Step]) -> Suspect | None:
+    """Return the first name whose plain answers failed, raced or differ from encrypted ones.
+
+    Its address is a public resolver that was asked, its port 53.
+    """
+    lookups = [step for step in steps if isinstance(step, Lookup) and step.type == "A"]
+    plain = [step for step in lookups if step.arm is None and not step.resolver.startswith("http")]
+    trusted: dict[str, set[str]] = {}
+    for step in lookups:
+        if step.resolver.startswith("https:"):
+            trusted.setdefault(step.name, set()).update(step.answers)
+    asked = next((step.address for step in plain if step.address), None)
+    for step in plain:
+        known = trusted.get(step.name, set())
+        differs = bool(known) and not known & set(step.answers)
+        if asked and (_replies_differ(step) or differs):
+            return Suspect(step.name, asked, 53)
+    return None
+
+
+def stalled_exchange(steps: Sequence[Step], attempt: int) -> Suspect | None:
+    """Return the name whose page inside valid TLS began and then stopped, or came very slowly."""
+    mine = [step for step in steps if step.attempt == attempt]
+    names = {step.connection: step for step in mine if isinstance(step, Handshake) and step.valid}
+    for step in mine:
+        if not isinstance(step, Exchange) or step.connection not in names:
+            continue
+        stopped = step.status is not None and step.failure == Failure.TIMEOUT
+        if stopped or _is_slow(step):
+            shaken = names[step.connection]
+            return Suspect(shaken.server_name or shaken.address, shaken.address, shaken.port)
+    return None
+
+
+def _is_slow(step: Exchange) -> bool:
+    """Tell whether at least 16 KB came at less than 25 KB/s (throttling was measured at 16)."""
+    received, end = step.received_bytes or 0, step.last_byte_us or 0
+    return received >= 16_384 and end > 0 and received / (end / 1e6) < 25_000
 
 
 def _of_the_system(steps: Sequence[Step]) -> list[Step]:

@@ -12,7 +12,7 @@ from probes.rounds import DailyBudget, RoundDone, run_round
 from sitewatch.judging import judge_and_keep, offline
 from sitewatch.output import Output
 from storage.intake import referred_blobs
-from storage.records import Record, Round, utc_text
+from storage.records import Record, Round, Walk, utc_text
 from storage.store import Store
 
 
@@ -35,6 +35,8 @@ def budget_so_far(prober: Prober, store: Store) -> DailyBudget:
         if stored.record.follows is not None and stored.record.vantage.id == prober.vantage.id:
             day = (stored.record.url, stored.record.time[:10])
             budget.taken[day] = budget.taken.get(day, 0) + 1
+            if any(isinstance(step, Walk) for step in stored.record.steps):
+                budget.walked.add(day)
     return budget
 
 

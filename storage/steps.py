@@ -21,7 +21,9 @@ Arm: TypeAlias = Literal[
 # Of one walk: SYNs; one connection with one ClientHello or request, repeated by the kernel;
 # a connection of its own for every time to live; DNS queries.
 WalkMethod: TypeAlias = Literal["syn", "one-hello", "one-request", "many-hellos", "dns"]
-WalkAnswer: TypeAlias = Literal["router", "peer", "reset", "data", "closed", "silence"]
+WalkAnswer: TypeAlias = Literal[
+    "router", "peer", "reset", "data", "closed", "unreachable", "silence"
+]
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):

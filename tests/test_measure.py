@@ -173,11 +173,11 @@ def test_wrong_facts_are_looked_at_twice_more(runs: dict[str, Measured]) -> None
 def test_the_contrasts_follow_with_all_arms_the_neutral_ones_first(
     runs: dict[str, Measured],
 ) -> None:
-    main, follow_up = runs["tls-drop"].lines
+    main, follow_up, *_ = runs["tls-drop"].lines
     assert follow_up["follows"] == main["id"]
     arms = [step["arm"] for step in follow_up["steps"] if step["kind"] == "handshake"]
-    assert arms[:2] == ["neutral@neutral", "neutral@site"]
-    assert sorted(arms[2:]) == ["foreign@neutral", "name@neutral", "name@site", "none@site"]
+    assert sorted(arms[:4]) == ["foreign@neutral", "neutral@neutral", "neutral@site", "none@site"]
+    assert sorted(arms[4:]) == ["name@neutral", "name@site"]  # once each: the answer was clear
     assert [step["arm"] for step in runs["plain"].steps("connect", purpose="contrast")] == []
 
 
@@ -264,3 +264,22 @@ def test_ctrl_c_stops_within_two_seconds_and_keeps_what_was_measured(
     [unfinished] = [each for each in kept.values() if each.url == "https://watched.example/"]
     assert not unfinished.complete
     assert unfinished.steps
+
+
+@pytest.mark.parametrize(("name", "answer"), [("tls-drop", "silence"), ("tls-reset", "reset")])
+def test_the_walk_with_the_name_meets_the_censor_where_it_stands(
+    runs: dict[str, Measured], name: str, answer: str
+) -> None:
+    walks = runs[name].steps("walk")
+    assert {walk["purpose"] for walk in walks} == {"ttl-walk"}
+    [control] = [walk for walk in walks if walk["arm"] == "neutral@site"]
+    [named] = [walk for walk in walks if walk["arm"] == "name@site"]
+    assert control["answer"] == "data"
+    reacts_at = named["answered_at"] if answer == "reset" else named["silent_from"]
+    assert named["answer"] == (None if answer == "silence" else answer)
+    with World(runs[name].scenario, seed=3) as world:
+        route = world.plan.route(world.clients[0], named["address"])
+    assert reacts_at == route.censor
+    assert control["answered_at"] == len(route.routers) + 1
+    assert all(hop["ttl"] > 2 for walk in walks for hop in walk["hops"])
+    assert runs["plain"].steps("walk") == []

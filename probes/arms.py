@@ -1,0 +1,85 @@
+"""The arms of contrasts: one name sent to one address in a ClientHello, a request or a question."""
+
+from __future__ import annotations
+
+import httpx
+
+from probes.contrasts import Contrast
+from probes.dns import Question, look_up_udp
+from probes.http import SingleConnection, browser_headers, exchange
+from probes.prober import Prober
+from probes.tcp import connect
+from probes.tls import handshake
+from probes.trace import Stage, Trace
+from storage.records import Exchange, Handshake, Lookup
+
+HTTP_PORT, DNS_PORT = 80, 53
+
+
+async def try_hello(prober: Prober, trace: Trace, stage: Stage, arm: Contrast) -> bool | None:
+    """Send the name as server name of a ClientHello."""
+    limits = prober.settings.limits
+    connection = await connect(trace, stage, arm.address, arm.port, limits.connect_timeout)
+    if connection is None:
+        return None
+    stream = await handshake(
+        trace,
+        stage,
+        connection,
+        arm.name,
+        limits.tls_timeout,
+        prober.judge,
+        prober.clock_offset,
+    )
+    if stream is not None:
+        stream.close()
+    step = trace.steps[-1]
+    assert isinstance(step, Handshake)
+    return (step.bytes_received or 0) > 0
+
+
+async def try_request(prober: Prober, trace: Trace, stage: Stage, arm: Contrast) -> bool | None:
+    """Send the name as Host of a request in clear; without a name the address stands there."""
+    limits = prober.settings.limits
+    connection = await connect(trace, stage, arm.address, arm.port, limits.connect_timeout)
+    if connection is None:
+        return None
+    shown = f"[{arm.address}]" if ":" in arm.address else arm.address
+    port = "" if arm.port == HTTP_PORT else f":{arm.port}"
+    url = f"http://{arm.name or shown}{port}/"
+    try:
+        async with httpx.AsyncClient(
+            transport=SingleConnection(url, connection), trust_env=False
+        ) as client:
+            await exchange(
+                trace,
+                stage,
+                client,
+                client.build_request(
+                    "GET", url, headers=browser_headers(prober.settings.user_agent)
+                ),
+                connection.number,
+                arm.address,
+                timeout=limits.http_timeout,
+                trusted=False,
+            )
+    finally:
+        connection.close()
+    step = trace.steps[-1]
+    assert isinstance(step, Exchange)
+    return step.status is not None
+
+
+async def try_question(prober: Prober, trace: Trace, stage: Stage, arm: Contrast) -> bool | None:
+    """Ask for the name over UDP. "site" is a resolver, "neutral" an address that runs none.
+
+    There only somebody on the way can answer.
+    """
+    if arm.name is None:
+        return None
+    timeout = prober.settings.limits.dns_timeout
+    asked = await look_up_udp(trace, Question(stage, arm.name, "A"), arm.address, timeout)
+    await asked.listening
+    step = trace.steps[-1]
+    assert isinstance(step, Lookup)
+    return bool(step.replies)

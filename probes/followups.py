@@ -1,0 +1,148 @@
+"""Follow-ups: which experiments the facts of a measurement call for, each a record of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from probes.arms import DNS_PORT, HTTP_PORT, try_hello, try_question, try_request
+from probes.contrasts import MOST_TRIES, TryArm, plan, run_contrasts
+from probes.locate import Place, locate
+from probes.paired import run_paired
+from probes.prober import Prober
+from probes.suspicion import (
+    Suspect,
+    doubted_lookup,
+    failed_handshake,
+    failed_request,
+    stalled_exchange,
+)
+from probes.trace import Trace
+from storage.records import Measurement, Record, utc_text
+
+Keep = Callable[[Record, Mapping[str, bytes]], Awaitable[str]]
+
+
+class Budget(Protocol):
+    """How many follow-ups a target may still cost today."""
+
+    def take(self, url: str, at: float) -> bool:
+        """Take one follow-up at `at` (seconds since the epoch); False where none is left."""
+
+    def take_walk(self, url: str, at: float) -> bool:
+        """Take the one walk of the day that shows the name of `url`."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One follow-up that is wanted; `run` adds its steps to a trace."""
+
+    run: Callable[[Trace], Awaitable[None]]
+    walks: bool = False
+
+
+def experiments(prober: Prober, measured: Measurement, attempt: int) -> list[Experiment]:
+    """Return the follow-ups that the facts call for and the tier allows."""
+    if prober.settings.tier == "browser-like" or not prober.line_is_up:
+        return []
+    steps, helpers = measured.steps, measured.helpers
+    hello, request = failed_handshake(steps, attempt), failed_request(steps, helpers, attempt)
+    question, stalled = doubted_lookup(steps), stalled_exchange(steps, attempt)
+    wanted: list[Experiment] = []
+    if hello is not None:
+        wanted += _contrast(prober, hello, try_hello)
+    elif request is not None:
+        wanted += _contrast(prober, request, try_request, HTTP_PORT)
+    if question is not None:
+        wanted += _contrast(prober, question, try_question, DNS_PORT, tries=1)
+    if stalled is not None:
+        wanted.append(Experiment(partial(run_paired, prober, suspect=stalled)))
+    if hello is not None:
+        wanted.append(_walk(prober, Place(hello, "hello")))
+    elif request is not None:
+        wanted.append(_walk(prober, Place(request, "request")))
+    return wanted
+
+
+def _contrast(
+    prober: Prober,
+    suspect: Suspect,
+    try_arm: TryArm,
+    neutral_port: int | None = None,
+    tries: int = MOST_TRIES,
+) -> list[Experiment]:
+    """Return the experiment, or none where no neutral host could play its part."""
+    arms = plan(suspect, prober.neutrals, neutral_port)
+    run = partial(run_contrasts, prober, arms=arms, try_arm=try_arm, tries=tries)
+    return [Experiment(run)] if arms else []
+
+
+def _walk(prober: Prober, place: Place) -> Experiment:
+    return Experiment(partial(locate, prober, place=place), walks=True)
+
+
+async def follow_up(
+    prober: Prober,
+    measured: Measurement,
+    measured_id: str,
+    experiment: Experiment,
+    keep: Keep,
+    budget: Budget,
+) -> tuple[str, Measurement] | None:
+    """Run one experiment and keep it; None where the budget or the line allows it no more."""
+    now = prober.clock.wall()
+    if not prober.line_is_up:
+        return None
+    if experiment.walks and not budget.take_walk(measured.url, now):
+        return None
+    if not budget.take(measured.url, now):
+        return None
+    own, started = prober.trace(), utc_text(now)
+    complete, kept = False, ""
+    try:
+        await experiment.run(own)
+        complete = True
+    finally:
+        record = record_of(
+            prober,
+            own,
+            measured.url,
+            started,
+            measured.round,
+            complete=complete,
+            follows=measured_id,
+        )
+        if complete or own.steps:
+            kept = await keep(record, prober.own.scrub_blobs(own.blobs))
+    return kept, record
+
+
+def record_of(
+    prober: Prober,
+    trace: Trace,
+    url: str,
+    started: str,
+    round_id: str,
+    *,
+    complete: bool,
+    follows: str | None = None,
+) -> Measurement:
+    """Return what was found so far as a record, without the volunteer's own addresses."""
+    assert prober.line is not None, "a round looks at its line first"
+    record = Measurement(
+        simulated=prober.simulated,
+        tool=prober.tool,
+        url=url,
+        time=started,
+        round=round_id,
+        follows=follows,
+        complete=complete,
+        tier=prober.settings.tier,
+        vantage=prober.vantage,
+        line=prober.line,
+        steps=list(trace.steps),
+        helpers=list(trace.helpers),
+    )
+    return prober.own.scrub_record(record)
