@@ -3,6 +3,7 @@
 # make demo       set up and play June 2017 in a simulated internet; writes ./demo-report
 # make demo-seeds the same with five seeds, held against the script
 # make long       the tests that take too long for every run
+# make torture    kill rounds 500 times, break disks; prints the figures and keeps them in docs
 # make check      lint, types and tests
 # make clean      remove what these made, but never a database
 
@@ -13,7 +14,7 @@ PYTHON :=
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test long demo demo-seeds lint check clean chromium
+.PHONY: run test long torture demo demo-seeds lint check clean chromium
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready
@@ -31,6 +32,9 @@ test: $(VENV)/ready-to-test chromium
 
 long: $(VENV)/ready-to-test chromium
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
+
+torture: $(VENV)/ready-to-test
+	@$(BIN)/python -m tests.torture --kills 500 --write
 
 lint: $(VENV)/ready-to-test
 	@$(BIN)/ruff check .
