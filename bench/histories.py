@@ -151,7 +151,7 @@ def _vantage(
     outages: Sequence[Sequence[tuple[float, float]]],
     *,
     first: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The sites, times and kinds of one vantage's readings."""
     times = _times(scenario, rng)
     noise = np.full(times.shape, scenario.stray)
@@ -181,7 +181,7 @@ def _vantage(
     return sites[made].ravel(), times[made].ravel(), kinds[made].ravel()
 
 
-def _times(scenario: Scenario, rng: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
+def _times(scenario: Scenario, rng: np.random.Generator) -> np.ndarray:
     """When each site is read in each round: jittered rounds, the sites in shuffled order."""
     step = scenario.cadence * HOUR
     starts = START + np.arange(0, scenario.days * DAY, step)
@@ -190,7 +190,7 @@ def _times(scenario: Scenario, rng: np.random.Generator) -> np.ndarray:  # type:
     return starts[:, None] + rng.uniform(0, length, (len(starts), scenario.sites))
 
 
-def _online(scenario: Scenario, rng: np.random.Generator, starts: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _online(scenario: Scenario, rng: np.random.Generator, starts: np.ndarray) -> np.ndarray:
     """Which rounds were made: silence comes in stretches of a day or so."""
     made = np.ones(len(starts), dtype=bool)
     if not scenario.offline:
@@ -204,7 +204,7 @@ def _online(scenario: Scenario, rng: np.random.Generator, starts: np.ndarray) ->
     return made
 
 
-def _arrays(scenario: Scenario, columns: list[tuple]) -> VerdictArrays:  # type: ignore[type-arg]
+def _arrays(scenario: Scenario, columns: list[tuple]) -> VerdictArrays:
     series = np.concatenate([net * scenario.sites + sites for net, _, sites, _, _ in columns])
     seconds = np.concatenate([times for *_, times, _ in columns])
     vantage = np.concatenate([np.full(len(rows[2]), rows[1]) for rows in columns])
