@@ -58,8 +58,9 @@ def inside(
     *arguments: object,
     patience: float = _PATIENCE,
 ) -> Any:
-    """Call a function of this module with plain values on a client's machine in a world."""
-    argv = [sys.executable, __file__, function.__name__, json.dumps(arguments), str(patience)]
+    """Call a function of a module of clients with plain values on a machine in a world."""
+    module = function.__code__.co_filename
+    argv = [sys.executable, module, function.__name__, json.dumps(arguments), str(patience)]
     with world.popen(client, argv, stdout=subprocess.PIPE) as process:
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 0
