@@ -22,7 +22,7 @@ FORMAT = "sitewatch-bundle/1"
 MAX_LINE_BYTES = 8 << 10
 # Blobs of one record: they enter together with it, so they are held in memory until it comes.
 MAX_PENDING_BYTES = 64 << 20
-MAX_KEYS = 100_000
+MAX_KEYS = 20_000
 
 Absence: TypeAlias = Literal["withheld", "thinned", "damaged"]
 

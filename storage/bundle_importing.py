@@ -6,7 +6,7 @@ and its blobs, in one transaction. Verdicts are never in a bundle: the records a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection, select
@@ -56,7 +56,8 @@ def import_bundle(open_bundle: Opener, store: Store) -> Imported:
     with open_bundle() as source:
         reader = BundleReader(source)
         for piece in _pieces(reader):
-            part = store.write(_PieceMerge(piece, reader).run)
+            new_keys = () if total.records_new or total.records_known else reader.keys
+            part = store.write(_PieceMerge(piece, reader.head, new_keys).run)
             piece.clear()  # whoever still holds the finished work does not hold its blobs
             total.records_new += part.records_new
             total.records_known += part.records_known
@@ -99,10 +100,10 @@ def _pieces(reader: BundleReader) -> Iterator[list[Entry]]:
 class _PieceMerge:
     """The work of one piece: some verified places into our database, in one transaction."""
 
-    def __init__(self, piece: list[Entry], reader: BundleReader) -> None:
+    def __init__(self, piece: list[Entry], head: Head, keys: Iterable[Certification]) -> None:
         self._piece = piece
-        self._head = reader.head
-        self._keys: list[Certification] = reader.keys
+        self._head = head
+        self._keys = keys
 
     def run(self, ours: Connection) -> Imported:
         """Merge the piece; what is there already stays as it is."""

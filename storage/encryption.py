@@ -66,14 +66,17 @@ def encrypting(out: Writable, recipients: Sequence[Any]) -> Iterator[Writable]:
 
 
 @contextmanager
-def decrypting(source: BinaryIO, identities: Sequence[Any]) -> Iterator[Readable]:
-    """Yield where to read what stands encrypted in `source`; RefusedError when it is damaged."""
+def decrypting(source: BinaryIO, identities: Sequence[Any], name: str) -> Iterator[Readable]:
+    """Yield where to read what stands encrypted in `source`, a file called `name`.
+
+    Reading raises StoreError if it is not for these identities, RefusedError if it is damaged.
+    """
     library = _library()
     read_end, write_end = os.pipe()
     worker = _Worker(write_end, "wb", lambda pipe: library.decrypt_io(source, pipe, [*identities]))
     try:
         with os.fdopen(read_end, "rb") as plain:
-            yield _Decrypted(plain, worker)
+            yield _Decrypted(plain, worker, name)
     finally:
         worker.join()
 
@@ -100,9 +103,10 @@ class _Sink:
 class _Decrypted:
     """The plain end of the pipe; its end is believed only when the other end went well."""
 
-    def __init__(self, plain: BinaryIO, worker: _Worker) -> None:
+    def __init__(self, plain: BinaryIO, worker: _Worker, name: str) -> None:
         self._plain = plain
         self._worker = worker
+        self._name = name
 
     def read(self, size: int, /) -> bytes:
         data = self._plain.read(size)
@@ -112,7 +116,9 @@ class _Decrypted:
             except OSError as error:
                 raise RefusedError(f"the encrypted file is damaged ({error})") from error
             except _library().DecryptError as error:
-                raise RefusedError(f"cannot be decrypted with this identity ({error})") from error
+                raise StoreError(
+                    f"{self._name}: cannot be decrypted with this identity ({error})"
+                ) from error
         return data
 
 

@@ -126,5 +126,5 @@ def _opened(path: Path) -> AbstractContextManager[Readable]:
 
 @contextmanager
 def _decrypted(path: Path, identities: Sequence[Any]) -> Iterator[Readable]:
-    with path.open("rb") as file, decrypting(file, identities) as plain:
+    with path.open("rb") as file, decrypting(file, identities, str(path)) as plain:
         yield plain

@@ -309,6 +309,8 @@ def test_the_wrong_identity_is_one_line(tmp_path: Path, identity: tuple[Path, st
     stranger.write_text(str(pyrage.x25519.Identity.generate()))
     with pytest.raises(StoreError, match=r"a\.bundle: cannot be decrypted with this identity"):
         merge(tmp_path / "x.db", bundle, identity=stranger)
+    result = CliRunner().invoke(group, ["verify", str(bundle), "--identity", str(stranger)])
+    assert result.exit_code == 1  # whether it is intact, nobody without the key can say
     for text in ("", "AGE-SECRET-KEY-1NONSENSE"):
         stranger.write_text(text)
         with pytest.raises(StoreError, match=r"stranger\.txt: holds [^\n]+$"):
@@ -328,6 +330,20 @@ def test_an_encrypted_bundle_that_was_changed_or_cut_is_named(
         with pytest.raises(StoreError, match=r"a\.bundle: "):
             merge(tmp_path / "x.db", bundle, identity=identity[0])
     assert content(tmp_path / "x.db")["records"] == set()
+
+
+def test_without_the_extra_encryption_is_refused_in_one_line(
+    tmp_path: Path, identity: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = filled(tmp_path / "a.db", 1)
+    bundle = bundle_of(database, recipients=[identity[1]])
+    monkeypatch.setitem(sys.modules, "pyrage", None)
+    with pytest.raises(StoreError, match=r"encryption needs the extra `age`"):
+        export(database, tmp_path / "other", recipients=[identity[1]])
+    with pytest.raises(StoreError, match=r"encryption needs the extra `age`"):
+        merge(tmp_path / "x.db", bundle, identity=identity[0])
+    assert not (tmp_path / "other").exists()
+    assert export(database, tmp_path / "plain").records == 1
 
 
 def flipped(data: bytes, at: int) -> bytes:

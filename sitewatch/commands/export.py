@@ -88,6 +88,8 @@ def command(
         raise click.UsageError("--recipient is for bundles only")
     if root != (file is None):
         raise click.UsageError("name one FILE to write, or --root")
+    if format == "bundle" and str(file) == "-" and sys.stdout.isatty():
+        raise click.UsageError("a bundle is no text for a terminal; redirect stdout or name a FILE")
     wanted = Wanted(since=_day(since, 0), until=_day(until, 1), country=country)
     installation = Installation.load(config_path, database)
     with installation.open_store(create=False) as store, told_in_one_line(StoreError):
