@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -53,6 +54,7 @@ parallel = 32
 """
 # SQLite's lock for writing in WAL mode is the POSIX lock on this byte of the -shm file.
 _WRITE_LOCK = 120
+_GLANCE = 0.0002  # seconds; a transaction takes milliseconds
 _LATEST = 120.0  # seconds; no round of the scenario takes so long
 
 
@@ -177,7 +179,7 @@ class _Round:
         if program is None:
             return None
         while aimed and self._process.poll() is None and not write_locked(self._database):
-            os.sched_yield()
+            time.sleep(_GLANCE)
         try:
             os.kill(program, signal.SIGSTOP)
             _wait_until_stopped(program)
@@ -232,7 +234,7 @@ def _wait_until_stopped(program: int) -> None:
         state = Path(f"/proc/{program}/stat").read_text().rpartition(")")[2].split()[0]
         if state in "TZX":
             return
-        os.sched_yield()
+        time.sleep(_GLANCE)
 
 
 def write_locked(database: Path) -> bool:
