@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import Future
-from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -15,16 +15,15 @@ from probes.targets import TargetError, normal_form
 from sitewatch.console import Failed, safe, say
 from storage.bulk import Added, Item
 from storage.errors import StoreError
-from storage.ooni_document import BrokenError, NotOursError, Tools
-from storage.ooni_import import SOURCE, Taken, take
+from storage.ooni_document import BrokenError, Document, NotOursError, Tools, read_document
+from storage.ooni_import import take, vantage_for
 from storage.ooni_lines import Line, lines, looks_like_json
-from storage.records import Vantage
 from storage.store import Store
 
 MOST_PROBLEMS = 20  # named one by one; the others are counted
-_PAGE = 100  # records that are added at once
+_PAGE = 100  # measurements that are added at once
 _PAGE_BYTES = 8 << 20  # and the bytes of the lines that they came from
-_REMEMBERED = 4096  # vantages and rounds; the lines of one report stand close together
+_REMEMBERED = 4096  # rounds; the lines of one report stand close together
 
 
 class OoniImported(msgspec.Struct, kw_only=True):
@@ -57,16 +56,19 @@ def import_ooni(store: Store, path: Path) -> OoniImported:
 
 
 class _Page:
-    """Some lines' measurements and their rounds, to be added in one go."""
+    """Measurements that are added in one go, each with the number of its line."""
 
     def __init__(self) -> None:
-        self.items: list[Item] = []
-        self.lines: list[int | None] = []  # of each item; None for a round
+        self.documents: list[tuple[int, Document]] = []
         self.bytes = 0
 
     @property
     def is_full(self) -> bool:
-        return len(self.items) >= _PAGE or self.bytes >= _PAGE_BYTES
+        return len(self.documents) >= _PAGE or self.bytes >= _PAGE_BYTES
+
+
+# Items handed to the store, the line of each (None for a round), and what will come of them.
+_UnderWay: TypeAlias = tuple[list[int | None], Future[list[Added]]]
 
 
 class _Import:
@@ -77,9 +79,8 @@ class _Import:
         self._tools = Tools(_normal_form, describe)
         self._done = OoniImported()
         self._page = _Page()
-        self._under_way: tuple[_Page, Future[list[Added]]] | None = None
+        self._under_way: _UnderWay | None = None
         self._kind = store.simulated()
-        self._vantage = lru_cache(_REMEMBERED)(self._own_vantage)
         self._kept_rounds: dict[str, None] = {}
 
     def run(self, found: Iterable[Line], name: str) -> OoniImported:
@@ -88,14 +89,17 @@ class _Import:
                 self._done.add_problem(line.number, line.problem)
                 continue
             try:
-                taken = take(line.data, self._tools, self._vantage)
+                document = read_document(line.data, self._tools)
             except NotOursError as error:
                 self._done.other_tests[error.test] += 1
             except BrokenError as error:
                 self._done.add_problem(line.number, str(error))
             else:
-                self._require_kind(taken.measurement.simulated, name)
-                self._put(line, taken)
+                self._require_kind(document.simulated, name)
+                self._page.documents.append((line.number, document))
+                self._page.bytes += len(line.data)
+            if self._page.is_full:
+                self._hand_over()
         self._hand_over()
         self._settle()
         return self._done
@@ -110,32 +114,44 @@ class _Import:
                 f"{names[self._kind]} ones; they never mix"
             )
 
-    def _put(self, line: Line, taken: Taken) -> None:
-        if taken.measurement.round not in self._kept_rounds:
-            self._page.items.append(Item(taken.round))
-            self._page.lines.append(None)
-            self._kept_rounds[taken.measurement.round] = None
-            if len(self._kept_rounds) > _REMEMBERED:  # it would only be found to be known
-                del self._kept_rounds[next(iter(self._kept_rounds))]
-        self._page.items.append(Item(taken.measurement, taken.blobs))
-        self._page.lines.append(line.number)
-        self._page.bytes += len(line.data)
-        if self._page.is_full:
-            self._hand_over()
-
     def _hand_over(self) -> None:
         """Have the page added while the next one is read."""
+        page, self._page = self._page, _Page()
+        # The writer is free then: it also makes the vantages, all of the page in one go.
         self._settle()
-        if self._page.items:
-            self._under_way = self._page, self._store.add_page(self._page.items)
-            self._page = _Page()
+        wanted = [vantage_for(document) for _, document in page.documents]
+        own = self._store.own_vantages(wanted) if wanted else []
+        items: list[Item] = []
+        of_line: list[int | None] = []
+        for (line, document), vantage in zip(page.documents, own, strict=True):
+            try:
+                taken = take(document, self._tools, vantage)
+            except BrokenError as error:
+                self._done.add_problem(line, str(error))
+                continue
+            if self._is_new_round(taken.measurement.round):
+                items.append(Item(taken.round))
+                of_line.append(None)
+            items.append(Item(taken.measurement, taken.blobs))
+            of_line.append(line)
+        if items:
+            self._under_way = of_line, self._store.add_page(items)
+
+    def _is_new_round(self, id: str) -> bool:
+        """Tell whether a round was not handed over lately; adding it again would do no harm."""
+        if id in self._kept_rounds:
+            return False
+        self._kept_rounds[id] = None
+        if len(self._kept_rounds) > _REMEMBERED:
+            del self._kept_rounds[next(iter(self._kept_rounds))]
+        return True
 
     def _settle(self) -> None:
         """Wait until what is under way is on the disk, and count it."""
         if self._under_way is None:
             return
-        (page, future), self._under_way = self._under_way, None
-        for line, added in zip(page.lines, future.result(), strict=True):
+        (of_line, future), self._under_way = self._under_way, None
+        for line, added in zip(of_line, future.result(), strict=True):
             if line is None:
                 continue
             if added.refused is not None:
@@ -144,9 +160,6 @@ class _Import:
                 self._done.new += 1
             else:
                 self._done.known += 1
-
-    def _own_vantage(self, country: str | None, asn: int | None, network: str | None) -> Vantage:
-        return self._store.own_vantage(country=country, asn=asn, network=network, source=SOURCE)
 
 
 def _normal_form(url: str) -> str:

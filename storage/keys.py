@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -26,6 +26,8 @@ from storage.records import Vantage
 
 # How far a clock may run backwards before it is taken for a correction, not for a late record.
 _BACKWARDS = timedelta(days=31)
+# What is imported comes in any order of its times, and they say nothing about the key.
+_FOR_ALL_TIMES = "1970-01-01T00:00:00.000000Z"
 
 
 class _Own(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,22 +76,20 @@ class KeysFile:
 
     def own(self, wanted: Vantage) -> Vantage:
         """Return `wanted` with this installation's pseudonym for that network as its id."""
-        for own in self._read().vantages:
-            if _same_network(own, wanted):
-                return msgspec.structs.replace(wanted, id=own.id)
-        secret = Ed25519PrivateKey.generate()
-        own = _Own(
-            id=vantage_id(public_hex(secret)),
-            kind=wanted.kind,
-            country=wanted.country,
-            asn=wanted.asn,
-            network=wanted.network,
-            source=wanted.source,
-            secret=secret.private_bytes_raw().hex(),
-        )
-        content = self._content
-        self._write(msgspec.structs.replace(content, vantages=[*content.vantages, own]))
-        return msgspec.structs.replace(wanted, id=own.id)
+        return self.own_all([wanted])[0]
+
+    def own_all(self, wanted: Sequence[Vantage]) -> list[Vantage]:
+        """Do for many networks what `own` does for one; the file is written at most once."""
+        content = self._read()
+        known = {_network(own): own.id for own in content.vantages}
+        new: list[_Own] = []
+        for vantage in wanted:
+            if _network(vantage) not in known:
+                new.append(_made(vantage))
+                known[_network(vantage)] = new[-1].id
+        if new:
+            self._write(msgspec.structs.replace(content, vantages=[*content.vantages, *new]))
+        return [msgspec.structs.replace(one, id=known[_network(one)]) for one in wanted]
 
     def signing(self, vantage: str, time: str) -> tuple[Ed25519PrivateKey, list[Certification]]:
         """Return the key that signs a record of `time`, and all certifications of the vantage.
@@ -151,21 +151,36 @@ class KeysFile:
         self._content, self._stamp = content, None
 
 
-def _same_network(own: _Own, wanted: Vantage) -> bool:
+def _network(one: _Own | Vantage) -> tuple[str, str | None, str | None, int | None, str | None]:
     """Networks are told apart by number; only where there is none does the name count."""
-    if (own.kind, own.source) != (wanted.kind, wanted.source):
-        return False
-    same = (own.country, own.asn) == (wanted.country, wanted.asn)
-    return same and (wanted.asn is not None or own.network == wanted.network)
+    return one.kind, one.source, one.country, one.asn, one.network if one.asn is None else None
+
+
+def _made(wanted: Vantage) -> _Own:
+    """Make a pseudonym for a network."""
+    secret = Ed25519PrivateKey.generate()
+    own = _Own(
+        id=vantage_id(public_hex(secret)),
+        kind=wanted.kind,
+        country=wanted.country,
+        asn=wanted.asn,
+        network=wanted.network,
+        source=wanted.source,
+        secret=secret.private_bytes_raw().hex(),
+    )
+    return own if own.source is None else _certified(own, _FOR_ALL_TIMES)
+
+
+def _certified(own: _Own, since: str) -> _Own:
+    """Give a pseudonym the certification of its first key, by itself."""
+    first = _private(own.secret)
+    unsigned = Certification(vantage=own.id, key=public_hex(first), previous=None, since=since)
+    return msgspec.structs.replace(own, certifications=[sign_certification(unsigned, first)])
 
 
 def _renewed(own: _Own, time: str) -> _Own:
     if not own.certifications:
-        first = _private(own.secret)
-        unsigned = Certification(vantage=own.id, key=public_hex(first), previous=None, since=time)
-        certification = sign_certification(unsigned, first)
-        return msgspec.structs.replace(own, certifications=[certification])
-    # What is imported comes in any order of its times, and they say nothing about today's key.
+        return _certified(own, time)
     if own.source is not None or not _due(own.certifications[-1].since, time):
         return own
     before, after = _private(own.secret), Ed25519PrivateKey.generate()

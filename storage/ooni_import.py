@@ -6,15 +6,15 @@ docs/ooni.md says what becomes of each key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
 from storage.failures import Failure
 from storage.intake import referred_blobs
-from storage.ooni_document import BrokenError, Document, Tools, read_document
+from storage.ooni_document import BrokenError, Document, Tools
 from storage.ooni_failures import helpers as helpers_word
 from storage.ooni_legacy import legacy_steps
 from storage.ooni_modern import is_modern, modern_steps
@@ -44,9 +44,6 @@ _DNS_WORDS = frozenset(
 )
 _REFUSALS = frozenset({Failure.CONNECTION_REFUSED, Failure.CONNECTION_RESET})
 
-# Country, number and name of a network -> this installation's pseudonym for what it imports of it.
-VantageOf: TypeAlias = Callable[[str | None, int | None, str | None], Vantage]
-
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """What one line became."""
@@ -56,12 +53,22 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     blobs: Mapping[str, bytes]
 
 
-def take(data: bytes, tools: Tools, vantage_of: VantageOf) -> Taken:
-    """Return the records for one line.
+def vantage_for(document: Document) -> Vantage:
+    """Return the vantage of a measurement, its id still empty."""
+    return Vantage(
+        id="",
+        country=document.country,
+        asn=document.asn,
+        network=document.network,
+        source=SOURCE,
+    )
 
-    Raises NotOursError for a line of another test and BrokenError for one that is no measurement.
+
+def take(document: Document, tools: Tools, vantage: Vantage) -> Taken:
+    """Return the records for one measurement, made in the name of `vantage`.
+
+    Raises BrokenError where there is nothing in it that can be read.
     """
-    document = read_document(data, tools)
     gathered = Gathered(document, tools)
     steps = (
         own_steps(gathered)
@@ -70,7 +77,6 @@ def take(data: bytes, tools: Tools, vantage_of: VantageOf) -> Taken:
     )
     if not steps and not document.is_ours:
         raise BrokenError("its test keys hold no event that can be read")
-    vantage = vantage_of(document.country, document.asn, document.network)
     round = Round(
         simulated=document.simulated,
         tool=document.tool,

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,11 +17,12 @@ from probes.certificates import describe
 from reports.cases import Case, gather
 from reports.verdicts import judge
 from sitewatch.ooni_files import import_ooni
+from storage import ooni_import
 from storage.failures import Failure
 from storage.intake import accept_made, referred_blobs
-from storage.ooni_document import BrokenError, NotOursError, Tools
+from storage.ooni_document import BrokenError, NotOursError, Tools, read_document
 from storage.ooni_failures import ours, theirs
-from storage.ooni_import import Taken, take
+from storage.ooni_import import Taken, vantage_for
 from storage.ooni_own import EXPRESSED
 from storage.reading import Stored
 from storage.records import (
@@ -29,7 +31,6 @@ from storage.records import (
     Handshake,
     Lookup,
     Measurement,
-    Vantage,
     Verdict,
     canonical,
 )
@@ -62,12 +63,14 @@ def _http(url: str) -> str:
     return url
 
 
-def vantage(country: str | None, asn: int | None, network: str | None) -> Vantage:
-    return Vantage(id="0" * 32, country=country, asn=asn, network=network, source="ooni")
+def take(data: bytes) -> Taken:
+    document = read_document(data, TOOLS)
+    vantage = msgspec.structs.replace(vantage_for(document), id="0" * 32)
+    return ooni_import.take(document, TOOLS, vantage)
 
 
 def taken(test_keys: dict[str, Any], **changes: Any) -> Taken:
-    found = take(line(measurement(test_keys, **changes)), TOOLS, vantage)
+    found = take(line(measurement(test_keys, **changes)))
     accept_made(found.round)  # what is read may always be stored
     accept_made(found.measurement)
     assert found.blobs.keys() <= referred_blobs(found.measurement)
@@ -545,12 +548,12 @@ def test_every_field_of_a_step_is_either_theirs_or_stands_beside() -> None:
 )
 def test_what_is_no_measurement_is_refused_with_a_reason(data: bytes, why: str) -> None:
     with pytest.raises(BrokenError, match=why):
-        take(data, TOOLS, vantage)
+        take(data)
 
 
 def test_another_test_is_named() -> None:
     with pytest.raises(NotOursError) as caught:
-        take(line(measurement({}, test_name="ndt")), TOOLS, vantage)
+        take(line(measurement({}, test_name="ndt")))
     assert caught.value.test == "ndt"
 
 
@@ -599,7 +602,7 @@ def test_no_odd_value_anywhere_does_more_than_spoil_its_line(
         target = target[key]
     target[place[1][-1]] = junk
     try:
-        found = take(line(document), TOOLS, vantage)
+        found = take(line(document))
     except (BrokenError, NotOursError):
         return
     accept_made(found.measurement)
