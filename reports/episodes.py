@@ -19,6 +19,7 @@ import msgspec
 
 from reports.lines import RoundMark
 from reports.readings import Network, Reading
+from reports.recurrence import Recurrence, recurrence_of
 from reports.regime_spans import RegimeSpan, regime_spans
 from reports.rounding import earlier, later
 from reports.spans import Span, suspected_spans
@@ -133,7 +134,12 @@ def _of_series(
     judged += [
         (pool, False) for pool in suspected if not any(pool.touches(other) for other, _ in judged)
     ]
-    return [_episode(pool, rounds, possible=not sure) for pool, sure in judged]
+    kept = [reading for pool, sure in judged if sure for reading in pool.failing]
+    pattern = recurrence_of(readings, kept)
+    return [
+        _episode(pool, rounds, pattern if sure else None, possible=not sure)
+        for pool, sure in judged
+    ]
 
 
 def _suspected(readings: Sequence[Reading]) -> list[list[Span]]:
@@ -229,7 +235,9 @@ class _Pool:
         return (settled or [self.first])[-1], min(later), True
 
 
-def _episode(pool: _Pool, rounds: Sequence[RoundMark], *, possible: bool) -> Episode:
+def _episode(
+    pool: _Pool, rounds: Sequence[RoundMark], pattern: Recurrence | None, *, possible: bool
+) -> Episode:
     first = pool.failing[0]
     strongest = max(pool.failing, key=lambda r: (_RANK[r.certainty], -r.seconds, r.id))
     ended: EpisodeStatus = "ongoing" if pool.end_latest is None else "ended"
@@ -263,7 +271,7 @@ def _episode(pool: _Pool, rounds: Sequence[RoundMark], *, possible: bool) -> Epi
         vantages=len({reading.vantage for reading in pool.failing}),
         disagreement=pool.disagreement,
         strays=strays,
-        reasons=_reasons(strongest, pool, strays, len(gaps)),
+        reasons=_reasons(strongest, pool, strays, len(gaps), pattern),
         readings=tuple(reading.id for reading in pool.failing),
         bounds=tuple(r.id for r in pool.all if r.is_open and r.seconds in pool.bounds),
     )
@@ -309,8 +317,15 @@ def _coverage(pool: _Pool, rounds: Sequence[RoundMark]) -> float | None:
     return round(sum(mark.id in measured for mark in planned) / len(planned), 3)
 
 
-def _reasons(strongest: Reading, pool: _Pool, strays: int, gaps: int) -> tuple[str, ...]:
+def _reasons(
+    strongest: Reading, pool: _Pool, strays: int, gaps: int, pattern: Recurrence | None
+) -> tuple[str, ...]:
     reasons = [strongest.reason] if strongest.reason else []
+    if pattern is not None:
+        reasons.append(
+            f"It recurs {pattern.name}: {pattern.inside[0]} of {pattern.inside[1]} measurements "
+            f"then failed, {pattern.outside[0]} of {pattern.outside[1]} at other times."
+        )
     if strays:
         reasons.append(f"{strays} of {len(pool.inside)} measurements in between found it open.")
     if pool.disagreement:

@@ -1,0 +1,155 @@
+"""Recurrence: blocking that keeps to hours or days, such as exam hours or weekends, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from itertools import product
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+
+from reports.readings import Reading
+from reports.verdict_arrays import Floats
+
+AROUND = 7 * 86400.0  # seconds before and after the failing readings that show when it was open
+OCCURRENCES = 3  # days, or weekends, before a coincidence is called a pattern
+INSIDE, OUTSIDE = 0.8, 0.1  # shares of failing readings: at least, at most
+# How much better than chance the best of some thousand patterns must explain the readings, as a
+# natural logarithm: a thousandth of the chance that any of them does.
+GAIN = 14.0
+
+Week: TypeAlias = tuple[Floats, Floats]  # readings and failing ones, by weekday and hour
+
+_DAYS: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("every day", (0, 1, 2, 3, 4, 5, 6)),
+    ("on working days", (0, 1, 2, 3, 4)),
+    ("at weekends", (5, 6)),
+    ("on Fridays and Saturdays", (4, 5)),
+    *(
+        (f"on {name}s", (number,))
+        for number, name in enumerate(
+            ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+        )
+    ),
+)
+
+
+class Recurrence(msgspec.Struct, frozen=True, kw_only=True):
+    """One pattern: on which days, between which full hours (UTC), and how well it fits.
+
+    `end_hour` is not included and is at most `begin_hour` where the span goes over midnight;
+    both are 0 where whole days are meant. `occurrences` counts the days with a failing reading,
+    for weekends the weekends.
+    """
+
+    days: str
+    begin_hour: int
+    end_hour: int
+    occurrences: int
+    inside: tuple[int, int]  # failing readings, all readings
+    outside: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        """The pattern in words, such as "on working days from 04:00 to 09:00 UTC"."""
+        if self.begin_hour == self.end_hour == 0:
+            return self.days
+        return f"{self.days} from {self.begin_hour:02}:00 to {self.end_hour % 24:02}:00 UTC"
+
+
+def recurrence_of(readings: Sequence[Reading], failing: Iterable[Reading]) -> Recurrence | None:
+    """Return the pattern that the failing readings of one series keep to, or None.
+
+    `failing` are those held to be blocking, `readings` all of the series. A pattern needs three
+    occurrences, few failures outside it, few open readings inside it, and open readings between:
+    a block that simply lasts keeps to no hours.
+    """
+    ids = {reading.id for reading in failing}
+    times = [reading.seconds for reading in readings if reading.id in ids]
+    if not times:
+        return None
+    first, last = min(times) - AROUND, max(times) + AROUND
+    spoken = [r for r in readings if first <= r.seconds <= last and (r.is_open or r.id in ids)]
+    moments = [datetime.fromtimestamp(reading.seconds, UTC) for reading in spoken]
+    fails = np.array([reading.id in ids for reading in spoken])
+    week = _week(moments, fails)
+    best = _best(week)
+    if best is None:
+        return None
+    days, begin, length = best
+    mask = _mask(_DAYS[days][1], begin, length)
+    inside = np.array([mask[moment.weekday(), moment.hour] for moment in moments])
+    occurrences = _occurrences(days, [m for m, f in zip(moments, fails & inside, strict=True) if f])
+    if occurrences < OCCURRENCES:
+        return None
+    return Recurrence(
+        days=_DAYS[days][0],
+        begin_hour=begin,
+        end_hour=0 if length == 24 else (begin + length) % 24,
+        occurrences=occurrences,
+        inside=(int((fails & inside).sum()), int(inside.sum())),
+        outside=(int((fails & ~inside).sum()), int((~inside).sum())),
+    )
+
+
+def _week(moments: Sequence[datetime], fails: np.ndarray) -> Week:
+    count, failed = np.zeros((7, 24)), np.zeros((7, 24))
+    for moment, fail in zip(moments, fails.tolist(), strict=True):
+        count[moment.weekday(), moment.hour] += 1
+        failed[moment.weekday(), moment.hour] += fail
+    return count, failed
+
+
+def _best(week: Week) -> tuple[int, int, int] | None:
+    """The days, first hour and number of hours that explain most; the plainest if equal."""
+    patterns, masks = _patterns()
+    count, failed = (masks @ part.ravel() for part in week)
+    rest, misses = week[0].sum() - count, week[1].sum() - failed
+    gain = _explained(failed, count) + _explained(misses, rest)
+    gain -= _explained(week[1].sum(), week[0].sum())
+    fits = (count > 0) & (rest > 0) & (failed >= INSIDE * count) & (misses <= OUTSIDE * rest)
+    gain[~fits] = 0.0
+    # Rounded, because hours without readings may be in or out: the plainest stands first.
+    best = int(np.argmax(np.round(gain, 9)))
+    return patterns[best] if gain[best] > GAIN else None
+
+
+@cache
+def _patterns() -> tuple[list[tuple[int, int, int]], Floats]:
+    """All patterns, the plainest first, and their hours of the week as rows of a matrix."""
+    patterns = [
+        (days, begin, length)
+        for days, length in product(range(len(_DAYS)), (24, *range(1, 24)))
+        for begin in range(24 if length < 24 else 1)
+        if (days, length) != (0, 24)
+    ]
+    masks = [_mask(_DAYS[days][1], begin, length).ravel() for days, begin, length in patterns]
+    return patterns, np.array(masks, dtype=np.float64)
+
+
+def _mask(days: tuple[int, ...], begin: int, length: int) -> np.ndarray:
+    """Which hours of the week belong to it; a span over midnight counts to both its days."""
+    hours = np.zeros(24, dtype=np.bool_)
+    hours[(begin + np.arange(length)) % 24] = True
+    mask = np.zeros((7, 24), dtype=np.bool_)
+    mask[list(days)] = hours
+    return mask
+
+
+def _explained(failed: Floats, count: Floats) -> Floats:
+    """The logarithm of the likelihood of so many failures, each span at its own rate."""
+    logarithm = np.zeros(np.shape(count))
+    for part in (failed, count - failed):
+        share = part / np.maximum(count, 1)
+        logarithm = logarithm + part * np.log(np.where(share > 0, share, 1.0))
+    return logarithm
+
+
+def _occurrences(days: int, moments: Sequence[datetime]) -> int:
+    """Distinct days with a failing reading; where the days follow each other, distinct weeks."""
+    if 1 < len(_DAYS[days][1]) < 5:
+        return len({moment.isocalendar()[:2] for moment in moments})
+    return len({moment.date() for moment in moments})
