@@ -8,7 +8,8 @@ learn who measured. Therefore a derived record
 - has no place in a chain and no clock offset, so that records cannot be put in order;
 - has no source ports (nothing has) and no bodies or raw DNS replies, which may hold serial numbers;
 - has of the headers only those that say what kind of server answered;
-- has of walks the networks on the way, but not how many hops they took;
+- has of walks the networks on the way, but not how many hops they took, and no distance to the
+  system's own resolver;
 - has no query or fragment in the URLs and redirects that the measurement met on its way.
 
 What is published is listed here field by field; a field that a later version adds stays private
@@ -164,15 +165,19 @@ def _step(step: Mapping[str, Any], record: Record) -> dict[str, Any]:
     if "headers" in step:
         derived["headers"] = _headers(step["headers"])
     if "replies" in step:
-        derived["replies"] = [
-            _only(reply, _REPLY) | {"after_ms": _milliseconds(reply["after_us"])}
-            for reply in step["replies"]
-        ]
+        derived["replies"] = [_reply(reply, step) for reply in step["replies"]]
     if "chain" in step:
         derived["chain"] = [_only(certificate, _CERTIFICATE) for certificate in step["chain"]]
     if "hops" in step:
         hops = [_only(hop, _HOP) for hop in step["hops"]]
         derived["hops"] = [hop for hop, _ in groupby(hops)]
+    return derived
+
+
+def _reply(reply: Mapping[str, Any], lookup: Mapping[str, Any]) -> dict[str, Any]:
+    derived = _only(reply, _REPLY) | {"after_ms": _milliseconds(reply["after_us"])}
+    if lookup["resolver"] == "system":  # how far away it is tells where on the network one stands
+        derived["ip_ttl"] = None
     return derived
 
 

@@ -137,7 +137,7 @@ def test_what_tells_of_blocking_is_published() -> None:
     document = derived(TELLING)
     lookup, handshake, exchange = document["steps"]
     assert lookup["replies"] == [
-        {"after_ms": 9, "ip_ttl": 57, "rcode": 0, "answers": ["192.0.2.1"]}
+        {"after_ms": 9, "ip_ttl": None, "rcode": 0, "answers": ["192.0.2.1"]}
     ]
     assert handshake["failure"] == "generic_timeout_error"
     assert handshake["duration_ms"] == 10_000
@@ -146,6 +146,12 @@ def test_what_tells_of_blocking_is_published() -> None:
     assert document["url"] == "https://watched.example/?page=1"
     assert document["vantage"]["network"] == "Invented Telecom"
     assert document["helpers"][0]["exchange"]["headers"] == {"Server": "nginx"}
+
+
+def test_only_of_the_system_s_resolver_the_distance_is_left_out() -> None:
+    step = msgspec.structs.replace(TELLING.steps[0], resolver="udp", address="192.0.2.53")
+    record = msgspec.structs.replace(TELLING, steps=[step])
+    assert derived(record)["steps"][0]["replies"][0]["ip_ttl"] == 57
 
 
 def test_of_a_walk_only_the_networks_on_the_way_are_published() -> None:
