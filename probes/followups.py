@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 from probes.arms import DNS_PORT, HTTP_PORT, try_hello, try_question, try_request
 from probes.contrasts import MOST_TRIES, TryArm, plan, run_contrasts
@@ -20,7 +21,7 @@ from probes.suspicion import (
     stalled_exchange,
 )
 from probes.trace import Trace
-from storage.records import Measurement, Record, utc_text
+from storage.records import Connect, Measurement, Record, utc_text
 
 Keep = Callable[[Record, Mapping[str, bytes]], Awaitable[str]]
 
@@ -64,6 +65,26 @@ def experiments(prober: Prober, measured: Measurement, attempt: int) -> list[Exp
     elif request is not None:
         wanted.append(_walk(prober, Place(request, "request")))
     return wanted
+
+
+def walk_anyway(prober: Prober, measured: Measurement) -> Experiment | None:
+    """Return the walk to what failed, else to the first address that the name was sent to.
+
+    None where no address is known at all.
+    """
+    steps, helpers = measured.steps, measured.helpers
+    last = max((step.attempt for step in steps), default=0)
+    hello, request = failed_handshake(steps, last), failed_request(steps, helpers, last)
+    if hello is not None:
+        return _walk(prober, Place(hello, "hello"))
+    if request is not None:
+        return _walk(prober, Place(request, "request"))
+    tried = next((step for step in steps if isinstance(step, Connect) and step.port), None)
+    if tried is None:
+        return None
+    name = urlsplit(measured.url).hostname or tried.address
+    kind: Literal["hello", "request"] = "hello" if measured.url.startswith("https:") else "request"
+    return _walk(prober, Place(Suspect(name, tried.address, tried.port), kind))
 
 
 def _contrast(

@@ -26,6 +26,7 @@ _COMMANDS = {
     "pause": "pause",
     "resume": "resume",
     "wipe": "wipe",
+    "locate": "locate",
     "data": "data",
     "targets": "targets",
     "demo": "demo",

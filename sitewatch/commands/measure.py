@@ -59,7 +59,7 @@ def command(
     output: Output = JsonOutput() if as_json else TableOutput(len(targets))
     with installation.open_store() as store, told_in_one_line(StoreError):
         installation.refuse_other_kind(store)
-        prober = _prober(installation, store, tier)
+        prober = prober_of(installation, store, tier)
         urls_wanted = [target.url for target in targets]
         run_unless_paused(
             installation.config, prober.clock, measure_round(prober, store, urls_wanted, output)
@@ -70,7 +70,7 @@ def command(
 def _targets(installation: Installation, urls: Sequence[str]) -> list[Target]:
     config = installation.config
     if urls:
-        return [_unlisted(url) for url in dict.fromkeys(normal_url(url, "URL") for url in urls)]
+        return [unlisted(url) for url in dict.fromkeys(normal_url(url, "URL") for url in urls)]
     with told_in_one_line(TargetsError):
         targets = load_targets(config.targets_path(), skip=config.targets.skip_categories)
     if not targets:
@@ -78,7 +78,8 @@ def _targets(installation: Installation, urls: Sequence[str]) -> list[Target]:
     return targets
 
 
-def _unlisted(url: str) -> Target:
+def unlisted(url: str) -> Target:
+    """Return a target for a URL that stands in no list."""
     return Target(
         url=url,
         host=host_of(url),
@@ -90,7 +91,8 @@ def _unlisted(url: str) -> Target:
     )
 
 
-def _prober(installation: Installation, store: Store, tier: str | None) -> Prober:
+def prober_of(installation: Installation, store: Store, tier: str | None) -> Prober:
+    """Return this installation's prober; its vantage is known for good once a line was seen."""
     config = installation.config
     table = open_table(config)
     identify = identifier(config, store, table)

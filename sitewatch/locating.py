@@ -1,0 +1,110 @@
+"""What the walks to one address say together: at which hop it happens, and to which name.
+
+Pure: walks in, findings out. A hop is counted from 1; the box that reads names stands before the
+router of that number, so that packets which die earlier never meet it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from storage.records import Walk
+
+What: TypeAlias = Literal["swallowed", "answered", "address-swallowed", "reached", "unknown"]
+
+_ANSWERS = {"reset": "a reset", "data": "an answer", "closed": "an end of the connection"}
+
+
+class Located(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found: `hop` is where `what` happens, `peer_at` how far away the address is."""
+
+    address: str
+    name: str | None
+    what: What
+    hop: int | None = None
+    answer: str | None = None
+    peer_at: int | None = None
+    before_asn: int | None = None  # network of the last router that answered before the hop
+    at_asn: int | None = None  # network of the router at the hop
+    by_name: bool | None = None  # a neutral name came through on the same way
+    sentence: str = ""
+
+
+def located(walks: Sequence[Walk]) -> Located | None:
+    """Return what the walks of one follow-up say, None where there are none to the address."""
+    named = next((walk for walk in walks if walk.arm == "name@site"), None)
+    control = next((walk for walk in walks if walk.arm == "neutral@site"), None)
+    main = named or control
+    address = main.address if main else next((walk.address for walk in walks), None)
+    if address is None:
+        return None
+    syn = next((w for w in walks if w.method == "syn" and w.address == address), None)
+    peer_at = _peer_at(syn, control)
+    found = Located(address=address, name=named.name if named else None, what="unknown")
+    what, hop, answer = _what(syn, named, peer_at)
+    found = msgspec.structs.replace(
+        found,
+        what=what,
+        hop=hop,
+        answer=answer,
+        peer_at=peer_at,
+        before_asn=_asn(walks, (hop or 0) - 1),
+        at_asn=_asn(walks, hop or 0),
+        by_name=None if control is None or named is None else control.answered_at == peer_at,
+    )
+    return msgspec.structs.replace(found, sentence=_sentence(found))
+
+
+def _peer_at(syn: Walk | None, control: Walk | None) -> int | None:
+    if syn is not None and syn.answer in {"peer", "reset"}:
+        return syn.answered_at
+    return control.answered_at if control is not None else None
+
+
+def _what(
+    syn: Walk | None, named: Walk | None, peer_at: int | None
+) -> tuple[What, int | None, str | None]:
+    if syn is not None and syn.answered_at is None and syn.silent_from is not None:
+        return "address-swallowed", syn.silent_from, None
+    if named is None or named.failure is not None:
+        return "unknown", None, None
+    if named.answered_at is not None:
+        if peer_at is not None and named.answered_at < peer_at:
+            return "answered", named.answered_at, named.answer
+        return "reached", named.answered_at, named.answer
+    if named.silent_from is not None and (peer_at is None or named.silent_from <= peer_at):
+        return "swallowed", named.silent_from, None
+    return "unknown", None, None
+
+
+def _asn(walks: Iterable[Walk], ttl: int) -> int | None:
+    hops = (hop for walk in walks for hop in walk.hops if hop.ttl == ttl)
+    return next((hop.asn for hop in hops if hop.asn is not None), None)
+
+
+def _sentence(found: Located) -> str:
+    of = f" of {found.peer_at}" if found.peer_at else ""
+    where = f"at hop {found.hop}{of}{_networks(found)}"
+    only = {True: ", and a neutral name came through", False: "", None: ""}[found.by_name]
+    match found.what:
+        case "swallowed":
+            return f"What carries the name {found.name} is swallowed {where}{only}."
+        case "answered":
+            what = _ANSWERS.get(found.answer or "", "an answer")
+            return f"{what.capitalize()} in the site's name comes from {where[3:]}{only}."
+        case "address-swallowed":
+            return f"Everything sent to {found.address} is swallowed {where}."
+        case "reached":
+            reached = f"the site's address at hop {found.hop}"
+            return f"What carries the name {found.name} reaches {reached}."
+    return "The walks do not say where it happens."
+
+
+def _networks(found: Located) -> str:
+    names = [f"AS{asn}" for asn in (found.before_asn, found.at_asn) if asn is not None]
+    if not names:
+        return ""
+    return f" ({names[0]})" if len(set(names)) == 1 else f" (between {names[0]} and {names[1]})"

@@ -1,0 +1,201 @@
+"""Locating: walks in the lab name the hop of droppers and injectors; what follows from walks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab.network import World
+from lab.plan import make_plan
+from lab.scenario import Scenario, load_scenario
+from probes.locate import client_hello, neighbour_of, request
+from probes.walks import MOST_HOPS, UNSTORED_HOPS
+from sitewatch.locating import located
+from storage.records import Walk, WalkHop
+from tests.lab_worlds import require_lab
+
+HOPS = range(2, 13)
+NOW = "2026-11-23T12:00:00.000000Z"
+
+HEAD = """
+country = "KZ"
+targets = [{targets}]
+[[networks]]
+name = "home"
+asn = 64496
+"""
+RULE = """
+[[censors]]
+kind = "tls-{kind}"
+names = ["{kind}{hop}.example"]
+hop = {hop}
+"""
+WHAT = {"drop": "swallowed", "reset": "answered"}
+PLACES = {f"{kind}{hop}.example": (kind, hop) for hop in HOPS for kind in WHAT}
+
+
+def write(folder: Path) -> Path:
+    """Write a scenario with a site, a dropper and an injector for each hop."""
+    targets = ", ".join(f'"https://{name}/"' for name in PLACES)
+    rules = "".join(RULE.format(kind=kind, hop=hop) for kind, hop in PLACES.values())
+    path = folder / "hops.toml"
+    path.write_text(HEAD.format(targets=targets) + rules)
+    return path
+
+
+@pytest.mark.lab
+@pytest.mark.xdist_group("locate")
+def test_the_hop_of_droppers_and_injectors_is_named_from_2_to_12(tmp_path: Path) -> None:
+    require_lab()
+    scenario = load_scenario(write(tmp_path))
+    seed = next(seed for seed in range(100_000) if _all_are_on_the_way(scenario, seed))
+    with World(scenario, seed=seed) as world:
+        client = world.clients[0]
+        addresses = {name: world.plan.addresses_of(name)[0] for name in PLACES}
+        process = world.popen(
+            client,
+            [sys.executable, "-m", "tests.walker", json.dumps(addresses)],
+            stdout=subprocess.PIPE,
+        )
+        output, _ = process.communicate(timeout=90)
+        lengths = {
+            name: len(world.plan.route(client, address).routers) + 1
+            for name, address in addresses.items()
+        }
+    found = msgspec.json.decode(output, type=dict[str, list[Walk]])
+    for name, (kind, hop) in PLACES.items():
+        result = located(found[name])
+        assert result is not None
+        assert (result.what, result.hop) == (WHAT[kind], hop), (name, found[name])
+        assert result.peer_at == lengths[name]
+        assert all(entry.ttl > UNSTORED_HOPS for walk in found[name] for entry in walk.hops)
+
+
+def _all_are_on_the_way(scenario: Scenario, seed: int) -> bool:
+    """Tell whether each site's way is long enough for its censor to stand on it."""
+    plan = make_plan(scenario, seed)
+    return all(
+        len(plan.route("home", plan.addresses_of(name)[0]).routers) >= hop
+        for name, (_, hop) in PLACES.items()
+    )
+
+
+# --- what the walks say together ----------------------------------------------------------------
+
+
+def walk(method: str, **facts: object) -> Walk:
+    fields = {"address": "192.0.2.9", "port": 443, "start": NOW, "duration_us": 1, **facts}
+    return msgspec.convert({"kind": "walk", "method": method, **fields}, Walk)
+
+
+SYN = walk("syn", answered_at=9, answer="peer", last_router=8)
+CONTROL = walk("one-hello", name="n.example", arm="neutral@site", answered_at=9, answer="data")
+
+
+def named(**facts: object) -> Walk:
+    return walk("one-hello", name="s.example", arm="name@site", **facts)
+
+
+@pytest.mark.parametrize(
+    ("walks", "what", "hop"),
+    [
+        ([SYN, CONTROL, named(silent_from=4, last_router=3)], "swallowed", 4),
+        ([SYN, CONTROL, named(answered_at=4, answer="reset")], "answered", 4),
+        ([SYN, CONTROL, named(answered_at=9, answer="data")], "reached", 9),
+        ([SYN, CONTROL, named(answered_at=9, answer="reset")], "reached", 9),
+        ([walk("syn", silent_from=5, last_router=4)], "address-swallowed", 5),
+        ([SYN, CONTROL], "unknown", None),
+        ([SYN, named(failure="generic_timeout_error")], "unknown", None),
+    ],
+)
+def test_what_is_found_follows_from_the_walks(
+    walks: list[Walk], what: str, hop: int | None
+) -> None:
+    found = located(walks)
+    assert found is not None
+    assert (found.what, found.hop) == (what, hop)
+    assert found.sentence.endswith(".")
+    assert hop is None or f"hop {hop}" in found.sentence
+
+
+def test_no_walk_says_nothing() -> None:
+    assert located([]) is None
+
+
+def test_networks_beside_the_hop_are_named_and_the_control_counts() -> None:
+    hops = [WalkHop(ttl=ttl, answer="router", asn=asn, after_us=1) for ttl, asn in ((3, 7), (4, 8))]
+    syn = msgspec.structs.replace(SYN, hops=hops)
+    found = located([syn, CONTROL, named(silent_from=4)])
+    assert found is not None
+    assert (found.before_asn, found.at_asn, found.by_name) == (7, 8, True)
+    assert "between AS7 and AS8" in found.sentence
+    deaf = msgspec.structs.replace(CONTROL, answered_at=None, answer=None)
+    both = located([syn, deaf, named(silent_from=4)])
+    assert both is not None
+    assert both.by_name is False
+
+
+def test_what_a_walk_sends_fits_one_segment_and_carries_the_name() -> None:
+    hello = client_hello("watched.example")
+    assert b"watched.example" in hello
+    assert len(hello) < 1200
+    assert b"Host: watched.example\r\n" in request("watched.example", "agent")
+
+
+@pytest.mark.parametrize(
+    ("address", "beside"),
+    [("192.0.2.8", "192.0.2.9"), ("192.0.2.9", "192.0.2.8"), ("2001:db8::", "2001:db8::1")],
+)
+def test_the_neighbour_is_the_next_address(address: str, beside: str) -> None:
+    assert neighbour_of(address) == beside
+    assert neighbour_of("0.0.0.1") is None
+    assert MOST_HOPS <= 64  # sockets of one walk, all open at once
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+QUICK = """
+country = "KZ"
+targets = ["https://hop5.example/"]
+[[networks]]
+name = "home"
+asn = 64496
+[[censors]]
+kind = "tls-drop"
+names = ["hop5.example"]
+hop = 5
+[sitewatch.limits]
+tls_timeout = 1.0
+dns_timeout = 1.0
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.long
+def test_the_command_names_the_hop_and_keeps_the_walks(tmp_path: Path) -> None:
+    require_lab()
+    (tmp_path / "quick.toml").write_text(QUICK)
+    database = str(tmp_path / "located.db")
+    argv = [sys.executable, "-m", "sitewatch", "locate", "--database", database]
+    with World(load_scenario(tmp_path / "quick.toml"), seed=3) as world:
+        url = "https://hop5.example/"
+        process = world.popen(
+            world.clients[0],
+            [*argv, "--json", url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()
+        again = world.popen(world.clients[0], [*argv, url], stderr=subprocess.PIPE)
+        _, complaint = again.communicate(timeout=120)
+    document = json.loads(output)
+    assert (document["located"]["what"], document["located"]["hop"]) == ("swallowed", 5)
+    assert document["located"]["by_name"] is True
+    assert again.returncode == 1
+    assert b"today" in complaint
