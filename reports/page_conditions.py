@@ -108,7 +108,8 @@ def _unproven_page(e: Evidence) -> Exchange | None:
 
 
 def _special_page(page: Exchange) -> bool:
-    return is_special(page.address)
+    # What was imported of older probes does not always tell the address.
+    return bool(page.address) and is_special(page.address)
 
 
 def _led_astray(e: Evidence) -> bool:

@@ -112,7 +112,7 @@ class _Load:
         return (connect.connection, connect.address) if connect else None
 
     def _on_unseen_connection(self, page: Exchange) -> list[Step]:
-        where = "" if self._hop else self._first_open(page)
+        where = self._first_open(page)
         number = self._gathered.connection(("load", self._hop, self._attempt))
         placed = msgspec.structs.replace(page, connection=number, address=where)
         if not page.url.startswith("https:"):
@@ -122,7 +122,10 @@ class _Load:
         return [shaken, placed]
 
     def _first_open(self, page: Exchange) -> str:
-        _, port = endpoint_of(page.url)
+        """Return an address at which the page's host and port were seen to be open."""
+        host, port = endpoint_of(page.url)
+        if self._hop and host != endpoint_of(self._gathered.document.url)[0]:
+            return ""
         opened = (c.address for c in self._connects if c.failure is None and c.port == port)
         return next(opened, "")
 
@@ -162,7 +165,7 @@ class _Load:
         )
         before = [] if self._hop else [one for one in tried if one.failure is not None]
         same = [one for one in before if one.failure == page.failure] or before
-        where = same[0].address if same else ("" if self._hop else self._first_open(page))
+        where = same[0].address if same else self._first_open(page)
         again = bool(before)
         self._attempt += again
         number = self._gathered.connection(("load", self._hop, self._attempt))

@@ -65,11 +65,14 @@ class Gathered:
             return []
         start, duration = self.document.when(entry)
         answers = _answers(entry)
+        both = [*answers["A"], *answers["AAAA"]]
         failure = ours(entry.get("failure"))
         if entry.get("failure") == "dns_bogon_error" and any(answers.values()):
             failure = None  # we say ourselves which addresses are no site's
         asked = text(entry.get("query_type"), 8) or "A"
-        kinds = [asked] if asked in ("A", "AAAA") else [k for k in answers if answers[k]] or ["A"]
+        kinds = [asked]
+        if asked == "ANY":
+            kinds = [kind for kind in answers if answers[kind]] or ["A"]
         return [
             Lookup(
                 hop=hop,
@@ -77,9 +80,9 @@ class Gathered:
                 type=kind,
                 resolver=resolver,
                 address=_server(entry, resolver),
-                answers=answers[kind],
+                answers=answers.get(kind, both),
                 rcode=integer(entry.get("rcode"), 0, 4095),
-                replies=self._replies(entry, answers[kind], duration),
+                replies=self._replies(entry, answers.get(kind, both), duration),
                 failure=failure,
                 start=start,
                 duration_us=duration,
