@@ -35,6 +35,7 @@ long: $(VENV)/ready-to-test chromium
 
 torture: $(VENV)/ready-to-test
 	@$(BIN)/python -m tests.torture --kills 500 --write
+	@$(BIN)/python -m tests.torture_daemon --write
 
 lint: $(VENV)/ready-to-test
 	@$(BIN)/ruff check .

@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-
 # The first is the language that the program is written in.
 LANGUAGES = {"en": "English", "ru": "Русский", "kk": "Қазақша"}
 
@@ -52,6 +49,10 @@ class Language:
         return f"{own}\n{beside}"
 
     def _load(self, code: str) -> None:
+        # Babel is large, and the daemon speaks no language but the log's.
+        from babel.messages.mofile import write_mo
+        from babel.messages.pofile import read_po
+
         file = resources.files("sitewatch") / "locales" / code / "LC_MESSAGES" / "sitewatch.po"
         catalogue = read_po(io.BytesIO(file.read_bytes()), locale=code)
         found = re.search(r"^# *reviewed-by: *(\S.*)$", catalogue.header_comment, re.MULTILINE)

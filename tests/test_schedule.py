@@ -185,6 +185,10 @@ def test_a_start_is_never_early_nor_asleep_nor_too_close(
 # --- a thousand days ---------------------------------------------------------------------------
 
 
+def day_of(moment: float) -> date:
+    return datetime.fromtimestamp(moment, BERLIN).date()
+
+
 class Life:
     """A machine whose clock is set, which is suspended and whose line fails, as chance has it."""
 
@@ -197,7 +201,7 @@ class Life:
         self.set_back: Counter[date] = Counter()
 
     def day(self) -> date:
-        return datetime.fromtimestamp(self.now, self.plan.zone).date()
+        return day_of(self.now)
 
     def live(self) -> None:
         """Go on to the next round or the next trouble, as the daemon would."""
@@ -239,7 +243,7 @@ def test_a_thousand_days_of_suspends_clock_jumps_outages_and_changing_clocks(see
     begin = life.day()
     while (life.day() - begin).days < 1000:
         life.live()
-    by_day = Counter(datetime.fromtimestamp(start, BERLIN).date() for start in life.made)
+    by_day = Counter(map(day_of, life.made))
     calm = [begin + timedelta(days=number) for number in range(1, 999)]
     calm = [day for day in calm if day not in life.troubled]
     assert len(calm) > 400
