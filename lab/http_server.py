@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import struct
 from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -56,6 +58,10 @@ def converse_over(respond: Respond, *, secure: bool) -> Converse:
                     await _converse(respond, reader, writer, secure)
             except BreakOff as broken:
                 if broken.args == (True,):
+                    reset = struct.pack("ii", 1, 0)
+                    writer.get_extra_info("socket").setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, reset
+                    )
                     writer.transport.abort()
             except h11.RemoteProtocolError:
                 writer.write(_NOT_HTTP)

@@ -16,6 +16,7 @@ PUBLIC_RESOLVERS = ("8.8.8.8", "9.9.9.9", "dns.google", "dns.quad9.net")
 
 
 _SMALLEST_MTU = 576
+_RESERVED = ("servers", "abroad")
 
 
 def network_mistakes(networks: Sequence[Network]) -> Iterator[str]:
@@ -24,6 +25,8 @@ def network_mistakes(networks: Sequence[Network]) -> Iterator[str]:
         yield "key networks: at least one network is needed"
     yield from repeated("networks", [network.name for network in networks])
     for number, network in enumerate(networks):
+        if network.name in _RESERVED:
+            yield f"key networks[{number}].name: {network.name!r} is a name of the lab's own"
         for key in ("loss", "reorder"):
             if not 0 <= getattr(network, key) <= 1:
                 yield f"key networks[{number}].{key}: it is a share, from 0 to 1"

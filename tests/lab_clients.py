@@ -92,7 +92,9 @@ def raw_https(url: str, most: int = 1 << 20) -> dict[str, Any]:
             context = ssl.create_default_context()
             connection = context.wrap_socket(connection, server_hostname=host)
         with connection:
-            request = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+            request = (
+                f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+            )
             connection.sendall(request.encode())
             return _received(connection, most)
     except OSError as error:
@@ -193,6 +195,15 @@ def issuer(address: str, name: str) -> dict[str, Any]:
         return {"failure": word(error)}
     names = {key: value for part in certificate["issuer"] for key, value in part}
     return {"issuer": names["commonName"]}
+
+
+def several(calls: list[tuple[str, list[Any], float]]) -> list[Any]:
+    """Call functions of this module by name, one after the other: a process for all of them."""
+    global PATIENCE
+    results = []
+    for name, arguments, PATIENCE in calls:
+        results.append(globals()[name](*arguments))
+    return results
 
 
 def word(error: object) -> str:
