@@ -12,12 +12,14 @@ from pathlib import Path
 
 from probes.clock import Clock
 from probes.instrument import features, roots_age_days
+from sitewatch.alert_channels import channels_of
 from sitewatch.config import Config
 from sitewatch.config_checks import bytes_of
 from sitewatch.disks import is_encrypted
 from sitewatch.findings import Finding, bad, good, notice, unknown
 from sitewatch.pausing import pause_of
 from sitewatch.wiping import leavings
+from storage.announcements import AnnouncementLog
 from storage.store import Store, StoreError
 
 _MB = 1_000_000
@@ -48,6 +50,7 @@ def machine_findings(config: Config, database: str, clock: Clock) -> Iterator[Fi
         yield _encryption(folder)
     yield _permissions(config, database)
     yield _pause(config)
+    yield from _alerts(config, database)
 
 
 def _system() -> Finding:
@@ -170,6 +173,23 @@ def _pause(config: Config) -> Finding:
     if paused is None:
         return good("pause", "probing is not paused")
     return notice("pause", "probing is paused", "sitewatch resume")
+
+
+def _alerts(config: Config, database: str) -> Iterator[Finding]:
+    """Tell of alerts that nobody takes, where any are set up."""
+    channels = channels_of(config)
+    if not channels or ("://" not in database and not Path(database).exists()):
+        return
+    try:
+        with Store(database, create=False, busy_seconds=5) as store:
+            queue = AnnouncementLog(store).queue(channels)
+    except StoreError:
+        return  # said of the database already
+    if queue.failure is None:
+        yield good("alerts", f"by {', '.join(channels)}; {queue.waiting + queue.held} on their way")
+    else:
+        found = f"{queue.waiting} not taken: {queue.failure}"
+        yield notice("alerts", found, "check the section alerts; they are tried again")
 
 
 def _existing_folder(database: Path) -> Path:

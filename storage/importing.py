@@ -30,6 +30,7 @@ from storage.insertion import (
     insert_certifications,
     insert_envelopes,
     insert_record,
+    is_stub,
     kind_of,
     link_blobs,
     number_of,
@@ -138,6 +139,8 @@ class _PageMerge:
         else:
             outcome.records_known += 1
         insert_envelopes(ours, candidate.envelopes)
+        if is_stub(ours, number):  # what was dropped on purpose does not come back
+            return
         self._enter_blobs(ours, sound, outcome)
         link_blobs(ours, number, sound.record)
 

@@ -60,6 +60,12 @@ def number_of(connection: Connection, id: str) -> int | None:
     return connection.execute(select(records.c.number).where(records.c.id == id)).scalar()
 
 
+def is_stub(connection: Connection, number: int) -> bool:
+    """Return whether the content of that record was dropped."""
+    query = select(records.c.canonical.is_(None)).where(records.c.number == number)
+    return bool(connection.execute(query).scalar_one())
+
+
 def insert_record(connection: Connection, sound: Sound) -> int:
     """Add a record that is not there yet, with its steps; return its local number."""
     row = index_columns(sound)

@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from lab.network import World
 from lab.scenario import load_scenario
 from probes.clock import SystemClock
+from sitewatch.alerts import Alerts as Teller
 from sitewatch.cli import group
 from sitewatch.config import Config
 from sitewatch.disks import is_encrypted
@@ -22,9 +24,11 @@ from sitewatch.doctor_line import line_findings
 from sitewatch.doctor_machine import machine_findings
 from sitewatch.findings import Finding
 from sitewatch.pausing import pause
+from sitewatch.sections import Alerts
 from storage.records import Line
 from storage.store import Store
 from tests import cases
+from tests.test_alerts import opening
 
 
 def run(*arguments: str) -> Result:
@@ -111,6 +115,18 @@ def test_a_pause_is_told_and_the_line_is_not_looked_at(installed: Config) -> Non
     findings = {one["check"]: one for one in json.loads(result.stdout)["findings"]}
     assert findings["pause"]["remedy"] == "sitewatch resume"
     assert (findings["line"]["state"], result.exit_code) == ("unknown", 0)
+
+
+async def test_alerts_that_nobody_takes_are_told(installed: Config) -> None:
+    assert "alerts" not in found(installed)
+    config = msgspec.structs.replace(installed, alerts=Alerts(webhook="http://127.0.0.1:1/"))
+    assert found(config)["alerts"].state == "good"
+    clock = At(1_497_916_800.0 + 7200)
+    with Store(config.database) as store:
+        opening(store)
+        await Teller(clock).once(store, config)
+    finding = found(config)["alerts"]
+    assert (finding.state, finding.found) == ("notice", "1 not taken: connection_refused")
 
 
 def test_without_consent_nothing_is_sent_and_that_is_said(installed: Config) -> None:

@@ -17,9 +17,11 @@ from lab.network import World
 from lab.scenario import load_scenario
 from probes.clock import SystemClock
 from sitewatch.cli import group
-from sitewatch.config import Config
+from sitewatch.config import Config, load_config
 from sitewatch.daemon_lock import DaemonLock
+from sitewatch.installation import Installation
 from sitewatch.pausing import is_paused, marker_of, pause, resume
+from sitewatch.service import unit_folder, unit_of
 from storage.store import Store
 
 MEASURE = [sys.executable, "-m", "sitewatch", "measure"]
@@ -235,3 +237,22 @@ def test_ctrl_c_at_the_question_removes_nothing(config: Path) -> None:
         os.close(first)
         os.close(theirs)
     assert all(path.exists() for path in ours)
+
+
+def test_the_service_is_stopped_and_removed_with_the_rest(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = fill(config)
+    installation = Installation(load_config(config, {}), str(config.parent / "kept" / "x.db"))
+    unit = unit_folder() / "notes-sync.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text(unit_of(installation, "notes-sync"))
+    stranger = unit.with_name("other.service")
+    stranger.write_text("[Service]\n")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no systemctl here
+    done = run("wipe", "--yes", "--config", str(config))
+    assert done.exit_code == 0, done.output
+    assert f"{unit}  (service)" in done.output
+    assert not unit.exists()
+    assert stranger.exists()
+    assert not any(path.exists() for path in ours)

@@ -350,3 +350,19 @@ def test_giving_back_space_can_be_stopped_in_the_middle(tmp_path: Path) -> None:
         assert store.size() == before
         assert store.vacuum()
         assert store.check() == []
+
+
+def test_what_was_dropped_does_not_come_back_with_an_import(tmp_path: Path) -> None:
+    body = b"an old page"
+    with Store(tmp_path / "theirs.db") as theirs:
+        old = fine(theirs, START, body=body)
+        fine(theirs, NOW - DAY)
+    with Store(tmp_path / "x.db") as store:
+        store.import_database(tmp_path / "theirs.db")
+        assert store.blob(digest(body)) == body
+        retain(store, config(tmp_path, days=30), At())
+        again = store.import_database(tmp_path / "theirs.db")
+        assert (again.records_new, again.blobs_new, again.refused) == (0, 0, [])
+        assert old not in whole(store)
+        assert store.blob(digest(body)) is None
+        assert store.check() == []
