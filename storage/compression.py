@@ -13,7 +13,12 @@ import zstandard
 
 from storage.errors import RefusedError
 
-RECORD_CODEC = "zstd+records-1"
+# Codec -> file of its dictionary. The last one is for what is written now.
+_DICTIONARIES = {
+    "zstd+records-1": "records-1.zdict",
+    "zstd+records-2": "records-2.zdict",  # knows how pages came, walks, ICMP, instruments
+}
+RECORD_CODEC = "zstd+records-2"
 BLOB_CODEC = "zstd"
 RAW_CODEC = "raw"
 
@@ -27,7 +32,9 @@ _LARGE, _LARGE_LEVEL = 64 << 10, 3  # whole pages take twice as long at 6 and sh
 
 def compress_record(canonical: bytes) -> bytes:
     """Return canonical bytes as RECORD_CODEC stores them."""
-    return zstandard.ZstdCompressor(level=_LEVEL, dict_data=_dictionary()).compress(canonical)
+    return zstandard.ZstdCompressor(level=_LEVEL, dict_data=_dictionary(RECORD_CODEC)).compress(
+        canonical
+    )
 
 
 def compress_blob(content: bytes) -> tuple[str, bytes]:
@@ -41,9 +48,9 @@ def compress_blob(content: bytes) -> tuple[str, bytes]:
 
 def expand_record(codec: object, data: object) -> bytes:
     """Return the canonical bytes; RefusedError if `data` is damaged or the codec unknown."""
-    if codec != RECORD_CODEC:
+    if not isinstance(codec, str) or codec not in _DICTIONARIES:
         raise RefusedError(f"unknown codec {codec!r}")
-    return _expand(zstandard.ZstdDecompressor(dict_data=_dictionary()), data, MAX_RECORD_BYTES)
+    return _expand(zstandard.ZstdDecompressor(dict_data=_dictionary(codec)), data, MAX_RECORD_BYTES)
 
 
 def expand_blob(codec: object, data: object) -> bytes:
@@ -69,6 +76,6 @@ def _expand(decompressor: zstandard.ZstdDecompressor, data: object, cap: int) ->
 
 
 @cache
-def _dictionary() -> zstandard.ZstdCompressionDict:
-    packaged = files("storage").joinpath("dictionaries", "records-1.zdict")
+def _dictionary(codec: str) -> zstandard.ZstdCompressionDict:
+    packaged = files("storage").joinpath("dictionaries", _DICTIONARIES[codec])
     return zstandard.ZstdCompressionDict(packaged.read_bytes())

@@ -109,12 +109,26 @@ def test_the_dictionary_halves_what_records_take() -> None:
         assert len(compressed) < 0.65 * len(plain.compress(data))
 
 
-def test_the_shipped_dictionary_never_changes_since_databases_depend_on_it() -> None:
-    data = files("storage").joinpath("dictionaries", "records-1.zdict").read_bytes()
-    assert (
-        hashlib.sha256(data).hexdigest()
-        == "85262c82963622a877fd005a1fbdd9bb12c99d8d5886d08685913a8c6158857c"
-    )
+@pytest.mark.parametrize(
+    ("name", "sha256"),
+    [
+        ("records-1", "85262c82963622a877fd005a1fbdd9bb12c99d8d5886d08685913a8c6158857c"),
+        ("records-2", "1246bbb6f546b2fca8af5c303ee88562d4b1bd0a7b908dd1b7c619ae2c2e6749"),
+    ],
+)
+def test_a_shipped_dictionary_never_changes_since_databases_depend_on_it(
+    name: str, sha256: str
+) -> None:
+    data = files("storage").joinpath("dictionaries", f"{name}.zdict").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == sha256
+
+
+def test_what_an_earlier_dictionary_compressed_is_still_read() -> None:
+    earlier = files("storage").joinpath("dictionaries", "records-1.zdict").read_bytes()
+    data = canonical(Invention(7).measurement())
+    dictionary = zstandard.ZstdCompressionDict(earlier)
+    compressed = zstandard.ZstdCompressor(dict_data=dictionary).compress(data)
+    assert expand_record("zstd+records-1", compressed) == data
 
 
 def test_compressed_data_that_would_fill_the_memory_is_refused() -> None:
