@@ -33,6 +33,7 @@ from storage.store import Store, StoreError
 _log = logging.getLogger(__name__)
 
 STOP_SECONDS = 8.0  # for what is being measured to be kept; systemd and we promise 10
+LONGEST_ROUND = 3 * 3600.0  # every step is bounded, so that this is only for what nobody foresaw
 _PAUSE_LOOK = 300.0  # how soon measuring goes on after a pause
 _PAUSE_NOTICED = 2.0  # how soon a pause stops a round
 
@@ -171,7 +172,10 @@ class Daemon:
             asyncio.create_task(self._stopping.wait()),
             asyncio.create_task(self._until_paused()),
         }
-        await asyncio.wait({round_, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {round_, *ends}, timeout=LONGEST_ROUND, return_when=asyncio.FIRST_COMPLETED
+        )
+        too_long = not round_.done() and not any(end.done() for end in ends)
         for end in ends:
             end.cancel()
         if round_.done():
@@ -179,6 +183,8 @@ class Daemon:
             return
         round_.cancel()
         await asyncio.wait({round_}, timeout=STOP_SECONDS)
+        if too_long:
+            self._trouble("a round took hours and was stopped", "report it")
         _log.info("the round was stopped; what it measured is kept")
 
     async def _until_paused(self) -> None:
@@ -200,7 +206,6 @@ class Daemon:
                 done.round.line.state,
                 utc_text(until)[:16],
             )
-            self._notifier.status(f"waiting: the line is {done.round.line.state}")
         else:
             self.plan.went_well()
             self.state.last_success = utc_text(started)
@@ -285,7 +290,9 @@ class Daemon:
         if slower is None or slower > 1:
             how = "stopped until next month" if slower is None else f"{slower:.1f} times slower"
             _log.warning("to stay within the month's data, rounds are %s", how)
-        self._notifier.status(f"next round {utc_text(at)[:16]}Z")
+        line = self.state.line
+        waiting = "" if line in (None, "up") else f"waiting, the line is {line}; "
+        self._notifier.status(f"{waiting}next round {utc_text(at)[:16]}Z")
 
     async def _settle_afterwards(self) -> None:
         if self._afterwards:

@@ -7,6 +7,7 @@ again from the database, and the next round comes soon.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from sitewatch.usage import Usage
 from storage.records import LineState, utc_text
 
 _MOST_TROUBLES = 20
+_URL = re.compile(r"https?://\S+")
 
 
 class Trouble(msgspec.Struct):
@@ -53,7 +55,8 @@ class DaemonState(msgspec.Struct):
             self.line, self.line_since = line, at
 
     def note_trouble(self, what: str, remedy: str, at: str) -> None:
-        """Remember what went wrong; the same again only counts."""
+        """Remember what went wrong, without URLs; the same again only counts."""
+        what = _URL.sub("[a site]", what)
         for trouble in self.troubles:
             if trouble.what == what:
                 trouble.last, trouble.times = at, trouble.times + 1

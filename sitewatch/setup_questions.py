@@ -61,7 +61,6 @@ class Interview:
         helpers = self._ask(_HELPERS, "yes" if proposed.helpers else "no").lower() in _YES
         hours = self._ask(_HOURS, proposed.waking_hours)
         every = self._ask(_EVERY, proposed.every)
-        megabytes = self._ask(_MEGABYTES, str(proposed.month_megabytes))
         return Choices(
             country=country or None,
             skip=skip,
@@ -69,7 +68,7 @@ class Interview:
             helpers=helpers,
             waking_hours=hours,
             every=every,
-            month_megabytes=int(megabytes) if megabytes.isdecimal() else proposed.month_megabytes,
+            month_megabytes=self._megabytes(proposed.month_megabytes),
         )
 
     def _categories(self, skip: frozenset[str], counts: Counter[str]) -> frozenset[str]:
@@ -92,6 +91,13 @@ class Interview:
             for tier in get_args(Tier):
                 if answer == tier:
                     return proposed if answer == proposed else tier
+            self._say(_NOT_UNDERSTOOD)
+
+    def _megabytes(self, proposed: int) -> int:
+        while True:
+            answer = self._ask(_MEGABYTES, str(proposed))
+            if answer.isascii() and answer.isdigit():
+                return int(answer)
             self._say(_NOT_UNDERSTOOD)
 
     def _ask(self, question: str, default: str) -> str:

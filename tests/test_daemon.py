@@ -14,7 +14,7 @@ import pytest
 
 from probes.clock import SystemClock
 from probes.rounds import RoundDone
-from sitewatch.daemon_clock import ClockZone
+from sitewatch.daemon_clock import BEAT, ClockZone
 from sitewatch.daemon_state import load_state
 from sitewatch.installation import Installation
 from sitewatch.schedule import DAY, WakingHours
@@ -41,8 +41,8 @@ def local_day(at: float) -> str:
 
 
 def test_days_have_their_rounds_in_waking_hours_and_the_watched_host_more(tmp_path: Path) -> None:
-    machine = live(tmp_path, WATCHING, MORNING, lambda machine: machine.live(3 * DAY - 60))
-    assert Counter(map(local_day, full_rounds(machine))) == {"11-23": 4, "11-24": 4, "11-25": 4}
+    machine = live(tmp_path, WATCHING, MORNING, lambda machine: machine.live(2 * DAY - 60))
+    assert Counter(map(local_day, full_rounds(machine))) == {"11-23": 4, "11-24": 4}
     watched = [at for at, urls in machine.prober.rounds if urls == ["https://alpha.example/"]]
     per_day = Counter(map(local_day, watched))
     assert all(9 <= count <= 15 for count in per_day.values()), per_day
@@ -124,7 +124,7 @@ def test_over_the_months_data_the_cadence_is_stretched_and_it_says_so(
         machine.prober.body_bytes = 1_000_000
         await machine.live(29 * DAY)
 
-    budget = 100  # megabytes; 120 rounds of 4.3 would need 500
+    budget = 60  # megabytes; 120 rounds of 4.3 would need 500
     toml = SCHEDULE + f"[limits]\nmonth_megabytes = {budget}\n"
     with caplog.at_level("INFO", "sitewatch"):
         machine = live(tmp_path, toml, begin, story)
@@ -193,6 +193,29 @@ def test_a_reload_takes_a_new_list_and_refuses_a_bad_one(
     assert any("not reloaded" in trouble.what for trouble in machine.daemon.state.troubles)
 
 
+def test_an_idle_daemon_is_idle(tmp_path: Path) -> None:
+    """Whatever wakes it up wakes the event loop, and its turns can be counted."""
+    night = MORNING - 8 * HOUR
+    machine = live(tmp_path, WATCHING, night, lambda machine: machine.live(7.9 * HOUR))
+    assert not machine.prober.rounds
+    beats = 7.9 * HOUR / BEAT
+    assert beats <= machine.loop.selector.turns < 3 * beats + 200
+
+
+def test_a_round_that_does_not_end_is_stopped_and_what_it_measured_is_kept(tmp_path: Path) -> None:
+    async def story(machine: Machine) -> None:
+        machine.prober.seconds = 30 * DAY
+        await machine.live(12 * HOUR)
+
+    machine = live(tmp_path, SCHEDULE, MORNING, story)
+    assert len(machine.prober.rounds) >= 2
+    assert any("took hours" in trouble.what for trouble in machine.daemon.state.troubles)
+    with Store(tmp_path / "sitewatch.db", create=False) as store:
+        kept = [stored.record.complete for stored in store.measurements()]
+    assert len(kept) == len(SITES) * len(machine.prober.rounds)
+    assert not any(kept)
+
+
 def test_what_follows_a_round_cannot_hold_it_up_or_break_it(tmp_path: Path) -> None:
     seen: list[str] = []
 
@@ -230,8 +253,8 @@ def test_nothing_that_is_logged_names_a_site(
 ) -> None:
     async def story(machine: Machine) -> None:
         machine.prober.failing = lambda url, at: "beta" in url
-        machine.prober.line = lambda at: "down" if at % DAY < 3 * HOUR else "up"
-        await machine.live(2 * DAY)
+        machine.prober.line = lambda at: "down" if at % DAY < 3.5 * HOUR else "up"
+        await machine.live(0.9 * DAY)
 
     with caplog.at_level("DEBUG", "sitewatch"):
         machine = live(tmp_path, WATCHING, MORNING, story)

@@ -198,7 +198,7 @@ def test_enter_keeps_everything_as_proposed() -> None:
 
 def test_every_question_can_be_answered() -> None:
     chosen, shown = interview(
-        "kz\n+ANON -NO\n+ANON -NEWS\n\nloud\nbrowser-like\nyes\n09:00-18:00\n2h\n300\n"
+        "kz\n+ANON -NO\n+ANON -NEWS\n\nloud\nbrowser-like\nyes\n09:00-18:00\n2h\nmany\n300\n"
     )
     assert chosen == Choices(
         country="KZ",
@@ -209,7 +209,7 @@ def test_every_question_can_be_answered() -> None:
         every="2h",
         month_megabytes=300,
     )
-    assert shown.count("That was not understood") == 2
+    assert shown.count("That was not understood") == 3
 
 
 def test_an_end_of_input_is_no_answer() -> None:

@@ -23,7 +23,10 @@ class _LeapingSelector(selectors.DefaultSelector):
     leap: Callable[[float], None]
     busy: Callable[[], bool]
 
+    turns = 0
+
     def select(self, timeout: float | None = None) -> Any:
+        self.turns += 1
         if timeout is None or self.busy():
             return super().select(0.05 if timeout is None or timeout > 0.05 else timeout)
         ready = super().select(0)
@@ -36,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """A loop of virtual seconds, from 0."""
 
     def __init__(self) -> None:
-        selector = _LeapingSelector()
+        self.selector = selector = _LeapingSelector()
         self._now = 0.0
         # Pieces of work in threads; each figure is written by one thread only.
         self.handed_over = self.done = 0
