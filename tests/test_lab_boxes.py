@@ -136,7 +136,7 @@ def test_a_portal_takes_every_name_and_page_to_itself(world: World) -> None:
 def test_an_unpaid_plan_reaches_what_is_free_behind_a_nat_too(world: World) -> None:
     own = world.plan.networks["unpaid"].resolver
     assert inside(world, "unpaid", lookup, NAME, own) == [["NOERROR", at(world, NAME)]]
-    assert inside(world, "unpaid", fetch, URL) == {"failure": "refused"}
+    assert inside(world, "unpaid", connect, at(world, NAME), 443) == "refused"
     assert inside(world, "unpaid", fetch, f"https://{FREE}/")["status"] == 200
     page = inside(world, "unpaid", fetch, "http://open.example/")
     assert page["url"] == f"http://{PORTAL}/"
