@@ -16,11 +16,11 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 
 from probes.clock import Clock
-from probes.rounds import DailyBudget, RoundDone
+from probes.rounds import RoundDone
 from sitewatch.daemon_clock import ClockZone, Heartbeat
 from sitewatch.daemon_log import place_of
 from sitewatch.daemon_plan import CADENCES, Kind, Plan
-from sitewatch.daemon_round import AfterRound, Probing, Rounds, probe
+from sitewatch.daemon_round import AfterRound, Probing, Rounds, budget_of_today, probe
 from sitewatch.daemon_state import DaemonState, load_state
 from sitewatch.installation import Installation
 from sitewatch.schedule import Draw
@@ -67,7 +67,8 @@ class Daemon:
         self._paused, self._notifier = paused, notifier or Notifier(None)
         self.state = self._remembered()
         self.plan = Plan(installation.config, watchlist, self.state)
-        budget = DailyBudget(installation.config.limits.sensitive_per_target_day)
+        limit = installation.config.limits.sensitive_per_target_day
+        budget = budget_of_today(store, self.state.vantages, limit, clock.wall())
         self._rounds = Rounds(store, clock, self.plan, probing, budget)
         self._scheduler = AsyncIOScheduler(timezone=ClockZone(clock))
         self._wake, self._stopping = asyncio.Event(), asyncio.Event()

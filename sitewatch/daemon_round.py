@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -17,7 +17,7 @@ from sitewatch.networks import Identify, identifier, open_table
 from sitewatch.probing import make_prober
 from sitewatch.rounds import keeper
 from storage.networks import NetworksTable
-from storage.records import Record, Round, Vantage, utc_text
+from storage.records import Record, Round, Vantage, utc_seconds, utc_text
 from storage.store import Store
 
 # Targets start one after the other over this time, as far as the cadence leaves it.
@@ -71,6 +71,16 @@ async def probe(order: Order) -> RoundDone:
         order.on_measured,
         apart=order.apart,
     )
+
+
+def budget_of_today(store: Store, vantages: Collection[str], limit: int, now: float) -> DailyBudget:
+    """Return today's budget of follow-ups with what these vantages have used of it already."""
+    budget, today = DailyBudget(limit), utc_text(now)[:10]
+    for stored in store.measurements(since=today):
+        record = stored.record
+        if record.follows is not None and record.vantage.id in vantages:
+            budget.take(record.url, utc_seconds(record.time))
+    return budget
 
 
 @dataclass

@@ -48,6 +48,7 @@ class Prober:
     seconds: float = 60.0
     rounds: list[tuple[float, list[str]]] = field(default_factory=list)  # on lines that were up
     looks: list[float] = field(default_factory=list)  # on lines that were not
+    follow_ups: int = 0
     begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, order: Order) -> RoundDone:
@@ -89,7 +90,13 @@ class Prober:
             complete = True
         finally:
             id = await order.keep(_with(record, complete), {})
-        order.on_measured(Measured(id, record))
+        follow_ups: tuple[tuple[str, Measurement], ...] = ()
+        if self.failing(url, started) and order.budget.take(url, self.clock.wall()):
+            later = utc_text(self.clock.wall())
+            follow_up = msgspec.structs.replace(record, follows=id, time=later, steps=[])
+            follow_ups = ((await order.keep(follow_up, {}), follow_up),)
+            self.follow_ups += 1
+        order.on_measured(Measured(id, record, follow_ups))
 
 
 def _with(record: Measurement, complete: bool) -> Measurement:

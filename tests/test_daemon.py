@@ -202,6 +202,19 @@ def test_an_idle_daemon_is_idle(tmp_path: Path) -> None:
     assert beats <= machine.loop.selector.turns < 3 * beats + 200
 
 
+def test_a_restart_gives_no_further_follow_ups_to_the_day(tmp_path: Path) -> None:
+    toml = SCHEDULE + "[limits]\nsensitive_per_target_day = 2\n"
+
+    async def story(machine: Machine) -> None:
+        machine.prober.failing = lambda url, at: "beta" in url
+        await machine.live(3 * HOUR)
+
+    begin = MORNING - 1 * HOUR  # 02:00 UTC: all of it is one day of UTC
+    lives = [live(tmp_path, toml, begin + number * 4 * HOUR, story) for number in range(4)]
+    assert sum(machine.prober.follow_ups for machine in lives) == 2
+    assert sum(len(machine.prober.rounds) for machine in lives) > 4
+
+
 def test_a_round_that_does_not_end_is_stopped_and_what_it_measured_is_kept(tmp_path: Path) -> None:
     async def story(machine: Machine) -> None:
         machine.prober.seconds = 30 * DAY
