@@ -7,11 +7,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
+import lab
 from lab.censor import KINDS
+from lab.described import (
+    Captive,
+    Down,
+    HelperServer,
+    Network,
+    Neutral,
+    Outage,
+    Resolver,
+    Site,
+)
 from lab.plan import make_plan
-from lab.scenario import CensorKind, ScenarioError, load_scenario, scenario_names
+from lab.scenario import CensorKind, Scenario, ScenarioError, load_scenario, scenario_names
 
 MINIMAL = 'country = "KZ"\n[[networks]]\nname = "isp"\nasn = 64496\n'
 
@@ -55,6 +67,33 @@ def test_every_scenario_that_comes_with_the_lab_loads(name: str) -> None:
             "key outages[0].until: it ends before it begins",
         ),
         (MINIMAL + '[[downs]]\nhosts = ["x.example"]\n', "key downs[0].hosts: no site is called"),
+        (MINIMAL + "loss = 2\n", "key networks[0].loss: it is a share"),
+        (MINIMAL + "jitter_ms = -1\n", "key networks[0].jitter_ms: it is negative"),
+        (MINIMAL + "mtu = 100\n", "key networks[0].mtu: IPv4 needs 576 bytes"),
+        (MINIMAL + "nat64 = true\nnat_seconds = 9\n", "key networks[0].nat64: it goes with"),
+        (MINIMAL.replace('"isp"', '"abroad"'), "key networks[0].name: 'abroad' is a name of"),
+        (MINIMAL + '[[sites]]\nhost = "a.example"\naddresses = 0\n', "key sites[0].addresses: at"),
+        (MINIMAL + '[[sites]]\nhost = "a.example"\nat = ["x"]\n', "key sites[0].at: 'x' is no"),
+        (MINIMAL + '[[sites]]\nhost = "a.example"\nplain_443 = true\n', "it needs https = false"),
+        (MINIMAL + '[[sites]]\nhost = "a.example"\nstatus = 99\n', "key sites[0].status: 99 is no"),
+        (MINIMAL + '[[sites]]\nhost = "a.example"\nports = [0]\n', "key sites[0].ports: a port"),
+        (MINIMAL + '[[sites]]\nhost = "a.example"\nbody = "odd"\n', "key sites[0].body: Invalid"),
+        (MINIMAL + '[[sites]]\nhost = "a.example"\ncharset = "x"\n', "key sites[0].charset: 'x'"),
+        (
+            MINIMAL + '[[sites]]\nhost = "a.example"\nrefuse_how = "redirect"\n',
+            "key sites[0].refuse_location: refuse_how",
+        ),
+        (MINIMAL + '[[resolvers]]\nof = "x"\nhow = "dead"\n', "key resolvers[0].of: neither"),
+        (MINIMAL + '[[resolvers]]\nhow = "late"\n', "key resolvers[0].delay_ms: a late"),
+        (
+            MINIMAL + '[[captives]]\nnetwork = "isp"\nportal = "x.example"\n',
+            "key captives[0].portal: no site is called 'x.example'",
+        ),
+        (
+            MINIMAL + '[[outages]]\nnetwork = "isp"\nafter = 1\nfrom = 2017-06-02T00:00:00Z\n',
+            "key outages[0].after: it goes with neither from nor until",
+        ),
+        ("start = 2017-06-02T00:00:00Z\nclock_ahead = 5\n" + MINIMAL, "key clock_ahead: it does"),
         ('targets = ["ftp://x/"]\n' + MINIMAL, "key targets: 'ftp://x/' is not a URL"),
     ],
 )
@@ -67,6 +106,25 @@ def test_a_mistake_is_one_line_naming_file_and_key(
     assert str(raised.value).startswith(f"{path}: ")
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "described", [Scenario, Neutral, Network, Site, HelperServer, Outage, Down, Resolver, Captive]
+)
+def test_every_key_is_documented(described: type[msgspec.Struct]) -> None:
+    told = (Path(lab.__file__).parent / "README.md").read_text()
+    names = set(described.__struct_encode_fields__) - {"name", "symptoms"}
+    assert not {name for name in names if f"`{name}`" not in told and f"[{name}" not in told}
+
+
+def test_a_span_can_count_from_the_world_s_beginning() -> None:
+    begin = datetime(2017, 6, 19, tzinfo=UTC)
+    outage = Outage(network="isp", after=10, lasts=5).beginning_at(begin)
+    times = [begin.timestamp() + seconds for seconds in (9, 10, 14, 15)]
+    assert [outage.active(time) for time in times] == [False, True, True, False]
+    for_ever = Outage(network="isp", after=10).beginning_at(begin)
+    assert for_ever.active(begin.timestamp() + 1e9)
+    assert Outage(network="isp").beginning_at(begin) == Outage(network="isp")
 
 
 def test_an_unknown_scenario_is_named() -> None:
