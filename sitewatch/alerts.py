@@ -31,6 +31,7 @@ from sitewatch.alert_messages import body_of, id_of
 from sitewatch.config import Config
 from sitewatch.console import safe, say
 from sitewatch.installation import Installation
+from sitewatch.pausing import is_paused
 from sitewatch.schedule import WakingHours, zone_of
 from storage.announcements import Announcement, AnnouncementLog, Message, Queue
 from storage.records import utc_seconds, utc_text
@@ -83,7 +84,12 @@ class Alerts:
         return AnnouncementLog(store).queue(channels)
 
     async def _deliver(self, store: Store, config: Config) -> float | None:
-        """Deliver what is due; return when there is more to do, None if there is nothing more."""
+        """Deliver what is due; return when there is more to do, None if there is nothing more.
+
+        While probing is paused nothing is sent at all: what waits is told after the next round.
+        """
+        if is_paused(config):
+            return None
         log, channels = AnnouncementLog(store), channels_of(config)
         quiet_until = _quiet_until(config, self._clock.wall())
         if quiet_until is None:

@@ -20,6 +20,7 @@ from sitewatch.alert_channels import channels_of, feed_path
 from sitewatch.alerts import Alerts, note_changes
 from sitewatch.config import Config, load_config
 from sitewatch.installation import Installation
+from sitewatch.pausing import pause, resume
 from sitewatch.rejudging import rejudge
 from storage.announcements import AnnouncementLog
 from storage.records import Line, Round, utc_text
@@ -242,6 +243,20 @@ async def test_in_quiet_hours_nothing_is_told_and_afterwards_all_of_it_together(
     (body,) = hook.received
     assert len(body["changes"]) == 2
     assert clock.wall() == START + 7 * HOUR
+
+
+async def test_while_paused_nothing_is_sent_and_it_is_told_afterwards(
+    store: Store, config_folder: Path
+) -> None:
+    hook, clock = Hook(), Stepping(START + 2 * HOUR)
+    opening(store)
+    async with hooked(hook, config_folder) as config:
+        pause(config, clock)
+        await after_round(Alerts(clock), store, config)
+        assert hook.received == []
+        resume(config)
+        await after_round(Alerts(clock), store, config)
+    assert len(hook.received) == 1
 
 
 async def test_the_program_gets_the_message_and_its_failure_is_no_end(
