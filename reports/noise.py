@@ -33,13 +33,15 @@ DOWN_ELSEWHERE, FAILS_ABROAD, ALONE = 0.9, 0.6, 0.9
 class Noise(msgspec.Struct, frozen=True, kw_only=True):
     """Per reading: what other networks explain, its hour and pair, its neighbours, its weight.
 
-    A pair is one vantage in one series; `after_open` and `before_open` tell whether the pair's
+    `same` numbers the readings of one pair in one hour alike, None where no hour has two. A pair
+    is one vantage in one series; `after_open` and `before_open` tell whether the pair's
     reading before, or after, was open. `weight` is below 1 where several vantages are pooled and
     one of them read several times in one hour: no vantage counts more than once an hour there.
     """
 
     elsewhere: Floats
     slot: Ints
+    same: Ints | None
     pair: Ints
     pairs: int
     vantage_of_pair: Ints
@@ -63,6 +65,7 @@ def noise_of(data: VerdictArrays) -> Noise:
     return Noise(
         elsewhere=elsewhere,
         slot=slot,
+        same=_same_hour(order, pair, slot),
         pair=pair,
         pairs=len(vantage_of_pair),
         vantage_of_pair=vantage_of_pair,
@@ -124,24 +127,40 @@ def _slots(data: VerdictArrays) -> Ints:
     return numbered
 
 
+def _same_hour(order: Ints, pair: Ints, slot: Ints) -> Ints | None:
+    ordered_pair, ordered_slot = pair[order], slot[order]
+    fresh = np.ones(len(order), dtype=np.bool_)
+    fresh[1:] = (ordered_pair[1:] != ordered_pair[:-1]) | (ordered_slot[1:] != ordered_slot[:-1])
+    if fresh.all():
+        return None
+    same = np.empty(len(order), dtype=np.int64)
+    same[order] = np.cumsum(fresh) - 1
+    return same
+
+
 def _line(data: VerdictArrays, noise: Noise, evident: Floats) -> Floats:
     """The rate of failures of the other sites in the same hour of the same vantage."""
-    failed, every = _others(noise.slot, data.failing, evident)
+    failed, every = _others(noise, data.failing, evident)
     overall = failed / np.maximum(every, 1)
     rates = []
     for known_open in (noise.after_open, noise.before_open):
-        failed, every = _others(noise.slot, data.failing, evident * known_open)
+        failed, every = _others(noise, data.failing, evident * known_open)
         rates.append((failed + _PULL * overall) / (every + _PULL))
     lower: Floats = np.minimum(rates[0], rates[1])
     return lower
 
 
-def _others(slot: Ints, failing: Flags, weight: Floats) -> tuple[Floats, Floats]:
-    """Failures and readings in each reading's slot by weight, itself left out."""
+def _others(noise: Noise, failing: Flags, weight: Floats) -> tuple[Floats, Floats]:
+    """Failures and readings of the other sites in each reading's hour, by weight."""
     failed = weight * failing
-    failures: Floats = np.bincount(slot, weights=failed).astype(np.float64)
-    readings: Floats = np.bincount(slot, weights=weight).astype(np.float64)
-    return failures[slot] - failed, readings[slot] - weight
+    failures: Floats = np.bincount(noise.slot, weights=failed).astype(np.float64)[noise.slot]
+    readings: Floats = np.bincount(noise.slot, weights=weight).astype(np.float64)[noise.slot]
+    if noise.same is None:
+        return failures - failed, readings - weight
+    own_failures = np.bincount(noise.same, weights=failed)[noise.same]
+    own_readings = np.bincount(noise.same, weights=weight)[noise.same]
+    # Sums of fractions leave traces where nothing is left.
+    return np.maximum(failures - own_failures, 0), np.maximum(readings - own_readings, 0)
 
 
 def _site(data: VerdictArrays, at: Ints) -> Floats:

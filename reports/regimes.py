@@ -70,16 +70,20 @@ def regimes_of(data: VerdictArrays, model: Model | None = None) -> Regimes:
     if not len(data.series):
         return Regimes(blocked=_NONE, begun=_NONE, ended=_NONE, stray=_NONE)
     noise = noise_of(data)
-    layout = _Layout(data, model)
+    # Where nothing ever failed there is nothing to find; such series only tell about noise.
+    troubled = np.bincount(data.series, weights=data.kind >= LIKELY, minlength=len(data.site)) > 0
+    rows = np.flatnonzero(troubled[data.series])
+    layout = _Layout(data, rows, model)
     shared = shared_noise(data, noise)
     stray = _first_guess(data, noise, shared, model)
-    blocked = begun = ended = _NONE
+    blocked, begun, ended = np.zeros((3, len(data.kind)))
     for turn in range(model.passes):
         if turn:
             stray = _learnt(data, noise, shared, stray, 1 - blocked, model)
             shared = shared_noise(data, noise, 1 - blocked)
         emission = _emissions(data, noise, np.maximum(stray, shared), model)
-        blocked, begun, ended = layout.smoothed(emission, jumps=turn == model.passes - 1)
+        found = layout.smoothed(emission, jumps=turn == model.passes - 1)
+        blocked[rows], begun[rows], ended[rows] = found
     return Regimes(blocked=blocked, begun=begun, ended=ended, stray=stray)
 
 
@@ -154,10 +158,10 @@ _BINS_PER_E = 12  # steps of the logarithm of an interval; 4 % wide, far below w
 class _Layout:
     """The readings by position in their series, and how states change between them."""
 
-    def __init__(self, data: VerdictArrays, model: Model) -> None:
+    def __init__(self, data: VerdictArrays, rows: Ints, model: Model) -> None:
         self._model = model
-        starts = data.starts()
-        lengths = np.diff(starts)
+        self._taken = rows
+        lengths = np.bincount(data.series[rows], minlength=len(data.site))
         by_length = np.argsort(-lengths, kind="stable")
         rank = np.empty(len(lengths), dtype=np.int64)
         rank[by_length] = np.arange(len(lengths))
@@ -165,21 +169,20 @@ class _Layout:
         # How many series have a reading at each position: they are the first in the ranking.
         self.widths = np.searchsorted(-lengths[by_length], -np.arange(longest), side="left")
         self.rows = np.concatenate(([0], np.cumsum(self.widths)))
-        position = np.arange(len(data.series)) - starts[data.series]
-        self.place: Ints = self.rows[position] + rank[data.series]
-        self._changes(data)
+        begins = np.concatenate(([0], np.cumsum(lengths)))
+        position = np.arange(len(rows)) - begins[data.series[rows]]
+        self.place: Ints = self.rows[position] + rank[data.series[rows]]
+        self._changes(data.seconds[rows])
 
-    def _changes(self, data: VerdictArrays) -> None:
+    def _changes(self, seconds: Floats) -> None:
         """Probabilities of a change since the reading before, by place."""
         model = self._model
-        interval = np.diff(data.seconds, prepend=data.seconds[:1])
-        interval = np.maximum(interval, 60.0)
+        interval = np.maximum(np.diff(seconds, prepend=seconds[:1]), 60.0)
         step = np.rint(np.log(interval) * _BINS_PER_E).astype(np.int64)
         low, high = int(step.min(initial=0)), int(step.max(initial=0))
         days = np.exp(np.arange(low, high + 1) / _BINS_PER_E) / DAY
-        bins = np.empty(len(step), dtype=np.int64)
-        bins[self.place] = step - low
-        self.bins = bins
+        self.bins = np.empty(len(step), dtype=np.int64)
+        self.bins[self.place] = step - low
         self.into, self.out = np.empty((3, len(days))), np.empty((3, len(days)))
         for state, (share, end) in enumerate(zip(model.share, model.end, strict=True)):
             total = model.onset + end
@@ -188,9 +191,10 @@ class _Layout:
             self.out[state] = end * moved
 
     def smoothed(self, emission: Floats, *, jumps: bool) -> tuple[Floats, Floats, Floats]:
-        """Return for each reading P(blocked), P(began just before), P(ends just after)."""
-        placed = np.empty_like(emission)
-        placed[:, self.place] = emission
+        """Return for each taken row P(blocked), P(began just before), P(ends just after)."""
+        placed = np.empty((len(emission), len(self.place)))
+        whole = len(self._taken) == emission.shape[1]
+        placed[:, self.place] = emission if whole else emission[:, self._taken]
         forward = self._forward(placed)
         blocked, begun, ended = self._backward(placed, forward, jumps=jumps)
         return blocked[self.place], begun[self.place], ended[self.place]
