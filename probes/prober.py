@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from probes.certificates import CertificateJudge
 from probes.clock import Clock
-from probes.dns import system_servers
+from probes.dns import MOST_LISTENING, system_servers
 from probes.doh import DohResolver
 from probes.own import OwnAddresses
 from probes.settings import Settings
@@ -50,10 +50,12 @@ class Prober:
     system_server: str | None = None
     doh: Sequence[DohResolver] = ()
     slots: asyncio.Semaphore = field(init=False)
+    listening: asyncio.Semaphore = field(init=False)
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def __post_init__(self) -> None:
         self.slots = asyncio.Semaphore(self.settings.limits.parallel)
+        self.listening = asyncio.Semaphore(MOST_LISTENING)
         self.system_server = next(iter(system_servers()), None)
         self.doh = [
             DohResolver(server, self.judge, self.settings.limits)
@@ -86,7 +88,12 @@ class Prober:
     ) -> Trace:
         """Return an empty trace; traces given the same `connections` share their numbering."""
         return Trace(
-            self.clock, self.own, connections or itertools.count(1), self.networks, neutral
+            self.clock,
+            self.own,
+            connections or itertools.count(1),
+            self.networks,
+            neutral,
+            self.listening,
         )
 
     def locate_vantage(self) -> None:
