@@ -2,6 +2,8 @@
 # make test       set up and run all tests
 # make demo       set up and play June 2017 in a simulated internet; writes ./demo-report
 # make demo-seeds the same with five seeds, held against the script
+# make zoo        hold Sitewatch against all simulated worlds; TIER=browser-like for the other tier
+# make zoo-docs   the same at both tiers, and renew docs/zoo.md
 # make long       the tests that take too long for every run
 # make torture    kill rounds 500 times, break disks; prints the figures and keeps them in docs
 # make check      lint, types and tests
@@ -11,10 +13,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The newest first; `make PYTHON=/path/to/python` takes another.
 PYTHON :=
+TIER := probing
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test long torture demo demo-seeds lint check clean chromium
+.PHONY: run test zoo zoo-docs long torture demo demo-seeds lint check clean chromium
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready
@@ -29,6 +32,12 @@ demo-seeds: $(VENV)/ready-to-test
 
 test: $(VENV)/ready-to-test chromium
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
+
+zoo: $(VENV)/ready-to-test
+	@$(BIN)/python -m lab.zoo --tier $(TIER)
+
+zoo-docs: $(VENV)/ready-to-test
+	@$(BIN)/python -m lab.zoo --docs
 
 long: $(VENV)/ready-to-test chromium
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
@@ -45,7 +54,7 @@ lint: $(VENV)/ready-to-test
 check: lint test
 
 clean:
-	rm -rf $(VENV) report demo-report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) report demo-report zoo.json zoo.md build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # --- setting up; each step leaves a file and is done again only when pyproject.toml changed ----
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from lab.network import LabUnavailable, World
 from lab.scenario import ScenarioError, load_scenario, scenario_names
+from lab.zoo import zoo_scenarios
 
 _EXAMPLE = "example: python -m lab run tls-drop -- curl -m 3 https://watched.example/"
 
@@ -43,8 +44,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list() -> int:
-    for name in scenario_names():
-        print(f"{name:24}{load_scenario(name).title}")
+    zoo = (f"zoo/{name}" for name in zoo_scenarios())
+    for name in (*scenario_names(), *zoo):
+        print(f"{name:44}{load_scenario(name).title}")
     return 0
 
 

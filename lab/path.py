@@ -50,6 +50,7 @@ class Path:
         self._owner = {
             address_bytes(address): owner for address, owner in plan.namespace_of().items()
         }
+        self._networks = frozenset(plan.networks)
         self._sides = {name: Side(name, plan) for name in (*plan.networks, ABROAD)}
         self._middles = {middle.name: middle for middle in plan.middles}
         for middle in plan.middles:
@@ -127,8 +128,10 @@ class Path:
             return
         if side is not None and side.diversions and self._divert(packet, side, now):
             return
+        if owner is None and origin in self._networks:
+            owner = SERVERS  # nobody's address: routers answer on the way, and nobody at its end
         if owner is None or owner == origin:
-            return  # nobody's address
+            return
         inward = owner not in (SERVERS, ABROAD) or origin == SERVERS
         here = self._sides[owner if inward else origin]
         if here.is_out(now) or (here.ipv6_broken and len(packet.source) == 16):

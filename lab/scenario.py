@@ -151,9 +151,9 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
     """Return the text of a scenario and the name under which errors speak of it."""
     path = Path(name_or_path)
     if isinstance(name_or_path, str) and path.suffix != ".toml":
-        if name_or_path not in scenario_names():
-            raise ScenarioError(f"{name_or_path}: no such scenario (see python -m lab list)")
         entry = resources.files("lab") / "scenarios" / f"{name_or_path}.toml"
+        if not entry.is_file():
+            raise ScenarioError(f"{name_or_path}: no such scenario (see python -m lab list)")
         return entry.read_text("utf-8"), f"{name_or_path}.toml"
     try:
         return path.read_text("utf-8"), str(path)

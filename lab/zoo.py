@@ -1,0 +1,217 @@
+"""The zoo: runs every scenario in a world of its own and holds Sitewatch against the truth.
+
+Sitewatch is run as a program, as anybody would run it; so any other program that prints its JSON
+could be held against the same worlds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lab.expected import Outcome
+from lab.network import LabUnavailable, World, check_available
+from lab.pki import Pki
+from lab.scenario import Scenario, ScenarioError, load_scenario
+from lab.symptoms import Symptom, check_symptoms
+from lab.zoo_record import TIERS, Result, Verdict, as_json, as_markdown, as_page
+
+_SEED = 3
+_SECONDS = 560.0  # for one scenario: a contrast waits out a penalty of 190 seconds at most
+_JOBS_PER_CORE = 12  # most of a world's time is waiting
+_DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "zoo.md"
+
+
+def zoo_scenarios() -> dict[str, Path]:
+    """Return the zoo's scenario files by name, sorted."""
+    folder = Path(str(resources.files("lab") / "scenarios" / "zoo"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def run_zoo(paths: Sequence[Path], tier: str, jobs: int, told: Callable[[Result], None]) -> None:
+    """Run scenarios, several at once; `told` gets each result as it comes.
+
+    The slow ones start first, so that nothing is left to wait for at the end.
+    """
+    check_available()
+    scenarios = sorted((load_scenario(path) for path in paths), key=_is_quick)
+    with tempfile.TemporaryDirectory(prefix="sitewatch-zoo-") as folder:
+        pki = Pki.create(Path(folder) / "pki")
+        with ThreadPoolExecutor(jobs) as pool:
+            running = set[subprocess.Popen[bytes]]()
+            waiting = [
+                pool.submit(run_one, scenario, tier, pki, Path(folder), running)
+                for scenario in scenarios
+            ]
+            try:
+                for done in as_completed(waiting):
+                    told(done.result())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(running):
+                    process.kill()
+                raise
+
+
+def run_one(
+    scenario: Scenario, tier: str, pki: Pki, folder: Path, running: set[subprocess.Popen[bytes]]
+) -> Result:
+    """Measure one scenario's first target, and check the symptoms apart from that.
+
+    The program that measures is among `running` while it does.
+    """
+    began, symptoms = time.monotonic(), []
+    with World(scenario, seed=_SEED, pki=pki) as world:
+        verdict, trouble = _measure(world, tier, folder / f"{scenario.name}-{tier}.db", running)
+        if not _remembers(scenario):
+            symptoms = check_symptoms(world)
+    if _remembers(scenario):
+        with World(scenario, seed=_SEED, pki=pki) as world:
+            symptoms = check_symptoms(world)
+    return Result(
+        name=scenario.name,
+        title=scenario.title,
+        tier=tier,
+        expect=scenario.expect or Outcome(status="accessible"),
+        verdict=verdict,
+        trouble=trouble,
+        symptoms=[(one.line, one.wanted, one.got) for one in symptoms],
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
+def _remembers(scenario: Scenario) -> bool:
+    """Tell whether a world is another after it was measured, so that symptoms need a fresh one."""
+    spans = (*scenario.outages, *scenario.downs, *scenario.captives, *scenario.resolvers)
+    return any(censor.residual_by == "3-tuple" for censor in scenario.censors) or any(
+        span.since is not None or span.until is not None for span in spans
+    )
+
+
+def _is_quick(scenario: Scenario) -> bool:
+    """Tell whether nothing in a scenario makes Sitewatch wait out a penalty."""
+    slow = ("address-", "whitelist", "national", "loss", "throttle", "freeze")
+    by_address = any(censor.kind.startswith(slow) for censor in scenario.censors)
+    residual = any(censor.residual_by == "3-tuple" for censor in scenario.censors)
+    return not (by_address or residual or scenario.downs or "limits" not in scenario.sitewatch)
+
+
+def _measure(
+    world: World, tier: str, database: Path, running: set[subprocess.Popen[bytes]]
+) -> tuple[Verdict | None, str]:
+    """Run `sitewatch measure`; return its verdict of the first target, or what went wrong."""
+    url = world.scenario.targets[0]
+    argv = [sys.executable, "-m", "sitewatch", "measure", "--json", "--tier", tier]
+    process = world.popen(
+        world.clients[0],
+        [*argv, "--database", str(database), url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | world.environment(world.clients[0]) | {"SITEWATCH_CONSENT": "yes"},
+    )
+    running.add(process)
+    try:
+        output, errors = process.communicate(timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return None, f"no verdict after {_SECONDS:.0f} seconds"
+    finally:
+        running.discard(process)
+    if process.returncode != 0:
+        return None, (errors.decode().strip().splitlines() or ["no word"])[-1]
+    lines: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
+    main = next((line for line in lines if line["verdict"] is not None), None)
+    if main is None:
+        return None, "no line has a verdict"
+    return msgspec.convert(main["verdict"], Verdict, strict=False), ""
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the zoo, write its record; 0 where all symptoms hold, 1 where one does not."""
+    options = _parser().parse_args(arguments)
+    known = zoo_scenarios()
+    wanted = [
+        name for name in known if any(fnmatch.fnmatchcase(name, one) for one in options.names)
+    ]
+    if not wanted:
+        print(f"no scenario of the zoo is called {' or '.join(options.names)}", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began, results, stopped = time.monotonic(), list[Result](), False
+
+    def told(result: Result) -> None:
+        results.append(result)
+        _tell(result)
+
+    try:
+        for tier in (options.tier,) if options.tier else TIERS:
+            run_zoo([known[name] for name in wanted], tier, options.jobs, told)
+    except (ScenarioError, LabUnavailable) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        stopped = True
+    results.sort(key=lambda result: (result.tier, result.name))
+    _write(results, time.monotonic() - began, options.output, docs=options.docs and not stopped)
+    if stopped:
+        return 130
+    return 0 if all(result.symptoms_hold for result in results) else 1
+
+
+def _write(results: list[Result], seconds: float, output: Path, *, docs: bool) -> None:
+    """Write zoo.json and zoo.md, and the page of the documentation where it is wanted."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "zoo.json").write_text(as_json(results, seconds), "utf-8")
+    (output / "zoo.md").write_text(as_markdown(results, seconds), "utf-8")
+    if docs:
+        _DOCUMENT.write_text(as_page(results, seconds), "utf-8")
+    right = sum(result.is_right for result in results)
+    print(f"{right} of {len(results)} right in {seconds:.0f} s; written: {output}/zoo.md")
+
+
+def _tell(result: Result) -> None:
+    """Say on stderr how one scenario went."""
+    said = result.verdict.in_words() if result.verdict else result.trouble
+    mark = "right" if result.is_right else "WRONG"
+    print(f"{mark}  {result.name:44} {said}  ({result.seconds:.0f} s)", file=sys.stderr)
+    for line, wanted, got in result.symptoms:
+        if not Symptom(line, wanted, got).holds:
+            print(f"       symptom {line}: {got}, not {wanted}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.zoo",
+        description=__doc__,
+        epilog="example: python -m lab.zoo --tier probing 'tls-*'",
+    )
+    parser.add_argument("names", nargs="*", default=["*"], help="scenarios, with * and ?")
+    parser.add_argument("--tier", choices=TIERS, help="default: first one, then the other")
+    parser.add_argument("--docs", action="store_true", help="renew docs/zoo.md too")
+    parser.add_argument(
+        "--jobs", type=int, default=_JOBS_PER_CORE * (os.cpu_count() or 1), help="worlds at once"
+    )
+    parser.add_argument("--output", type=Path, default=Path("."), help="folder for the record")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,277 @@
+"""The zoo's record: what is right and what is wrong, counted, as JSON and as Markdown."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from lab.expected import CERTAINTIES, Expect, Outcome
+from lab.symptoms import Symptom
+
+TIERS = ("probing", "browser-like")
+_STATUSES = ("accessible", "blocked", "down", "restricted", "inconclusive", "offline")
+_ALLEGED = ("likely", "confirmed")
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The parts of a verdict that are held against the truth."""
+
+    status: str
+    layer: str | None = None
+    technique: str | None = None
+    certainty: str | None = None
+    interference: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+
+    def in_words(self) -> str:
+        return _words(self.status, self.layer, self.technique, self.certainty)
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One scenario at one tier: the truth, the verdict, the symptoms."""
+
+    name: str
+    title: str
+    tier: str
+    expect: Expect | Outcome
+    verdict: Verdict | None
+    trouble: str
+    symptoms: list[tuple[str, str, str]]  # line, wanted, got
+    seconds: float
+
+    @property
+    def truth(self) -> str:
+        return self.expect.truth if isinstance(self.expect, Expect) else ""
+
+    @property
+    def wanted(self) -> Outcome:
+        return self.expect.at(self.tier) if isinstance(self.expect, Expect) else self.expect
+
+    @property
+    def symptoms_hold(self) -> bool:
+        return all(Symptom(*one).holds for one in self.symptoms)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the verdict is one of those that the scenario accepts."""
+        verdict, wanted = self.verdict, self.wanted
+        if verdict is None or verdict.status not in (wanted.status, *wanted.or_status):
+            return False
+        if not _names(verdict, wanted):
+            return False
+        if verdict.status != "blocked":
+            return verdict.certainty not in _ALLEGED
+        reached = CERTAINTIES.index(verdict.certainty)
+        named = f"{verdict.layer}.{verdict.technique}"
+        techniques = wanted.techniques()
+        return reached >= CERTAINTIES.index(wanted.certainty) and (
+            not techniques or named in techniques
+        )
+
+    @property
+    def is_false_alarm(self) -> bool:
+        """Whether interference is alleged where there is none."""
+        verdict = self.verdict
+        return (
+            self.truth == "innocent"
+            and verdict is not None
+            and (verdict.status == "blocked" or verdict.certainty in _ALLEGED)
+        )
+
+    @property
+    def is_miss(self) -> bool:
+        """Whether a blocked target is not called blocked, or interference is not named."""
+        verdict, wanted = self.verdict, self.wanted
+        if self.truth != "censored":
+            return False
+        if wanted.status == "blocked":
+            return verdict is None or verdict.status != "blocked"
+        return verdict is None or not _names(verdict, wanted)
+
+
+def _names(verdict: Verdict, wanted: Outcome) -> bool:
+    """Tell whether all interference that must be seen is named ("*.throttled": in any layer)."""
+    return all(fnmatch.filter(verdict.interference, one) for one in wanted.interference)
+
+
+def as_json(results: Sequence[Result], seconds: float) -> str:
+    """Return the whole record as JSON."""
+    document = {
+        "format": "sitewatch-zoo/1",
+        "seconds": round(seconds, 1),
+        "tiers": {tier: _counts(of) for tier, of in _by_tier(results)},
+        "scenarios": [
+            {
+                "name": one.name,
+                "title": one.title,
+                "tier": one.tier,
+                "truth": one.truth,
+                "expected": msgspec.to_builtins(one.wanted),
+                "verdict": msgspec.to_builtins(one.verdict),
+                "trouble": one.trouble,
+                "right": one.is_right,
+                "false_alarm": one.is_false_alarm,
+                "miss": one.is_miss,
+                "symptoms": [
+                    {"line": line, "wanted": wanted, "got": got}
+                    for line, wanted, got in one.symptoms
+                ],
+                "seconds": one.seconds,
+            }
+            for one in results
+        ],
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def as_markdown(results: Sequence[Result], seconds: float) -> str:
+    """Return the record for people, every scenario in it."""
+    parts = [f"# The zoo's record\n\nRun in {seconds:.0f} seconds.\n"]
+    for tier, of in _by_tier(results):
+        parts.append(_section(tier, of))
+    return "\n".join(parts)
+
+
+def as_page(results: Sequence[Result], seconds: float) -> str:
+    """Return the page of the documentation: the record, and how to read it."""
+    return f"""# The zoo: what Sitewatch says of worlds whose truth is known
+
+Renewed by `make zoo-docs` and never edited. Each scenario is a simulated internet with one known
+way of blocking or one innocent trouble in it (`lab/scenarios/zoo/`). What must be concluded is
+written in the scenario from what was set up. What plain sockets, resolvers and TLS clients meet
+there is checked apart from Sitewatch; then `sitewatch measure` runs in a fresh copy of the world.
+Wrong verdicts stand here until they are mended.
+
+{as_markdown(results, seconds).partition(chr(10) * 2)[2]}"""
+
+
+def _by_tier(results: Sequence[Result]) -> Iterable[tuple[str, list[Result]]]:
+    for tier in TIERS:
+        of = [result for result in results if result.tier == tier]
+        if of:
+            yield tier, of
+
+
+def _counts(results: Sequence[Result]) -> dict[str, int]:
+    censored = [one for one in results if one.truth == "censored"]
+    innocent = [one for one in results if one.truth == "innocent"]
+    return {
+        "scenarios": len(results),
+        "innocent": len(innocent),
+        "censored": len(censored),
+        "right": sum(one.is_right for one in results),
+        "false_alarms": sum(one.is_false_alarm for one in innocent),
+        "misses": sum(one.is_miss for one in censored),
+        "symptoms_wrong": sum(not one.symptoms_hold for one in results),
+    }
+
+
+# --- Markdown -------------------------------------------------------------------------------------
+
+
+def _section(tier: str, results: list[Result]) -> str:
+    counts = _counts(results)
+    wrong = [one for one in results if not one.is_right]
+    return f"""## Tier {tier}
+
+{counts["right"]} of {counts["scenarios"]} scenarios are judged right. False alarms:
+{counts["false_alarms"]} of {counts["innocent"]} innocent ones. Misses: {counts["misses"]} of
+{counts["censored"]} censored ones. Symptom checks that failed: {counts["symptoms_wrong"]}.
+
+### By status
+
+{_confusion(results)}
+### By layer and technique
+
+{_techniques(results)}
+### Wrong verdicts
+
+{_wrong(wrong)}
+### Every scenario
+
+{_table(results)}"""
+
+
+def _confusion(results: Sequence[Result]) -> str:
+    """Return the confusion matrix by status: rows are the truth."""
+    count: Counter[tuple[str, str]] = Counter(
+        (one.wanted.status, one.verdict.status if one.verdict else "none") for one in results
+    )
+    columns = [status for status in (*_STATUSES, "none") if any(got == status for _, got in count)]
+    lines = [f"| truth | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    for status in _STATUSES:
+        cells = [count[status, column] for column in columns]
+        if any(cells):
+            lines.append(f"| {status} | {' | '.join(str(cell or '') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _techniques(results: Sequence[Result]) -> str:
+    """Return for each true technique how often it was named, another was, or none."""
+    rows: dict[str, Counter[str]] = {}
+    for one in results:
+        if one.wanted.status != "blocked":
+            continue
+        row = rows.setdefault(f"{one.wanted.layer}.{one.wanted.technique}", Counter())
+        row["all"] += 1
+        verdict = one.verdict
+        if verdict is None or verdict.status != "blocked":
+            row["missed"] += 1
+        elif f"{verdict.layer}.{verdict.technique}" in one.wanted.techniques():
+            row["named"] += 1
+        else:
+            row["other"] += 1
+    lines = ["| technique | scenarios | named | another named | not blocked |"]
+    lines.append("|---|---:|---:|---:|---:|")
+    for name, row in sorted(rows.items()):
+        cells = (row["all"], row["named"], row["other"], row["missed"])
+        lines.append(f"| {name} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _wrong(results: Sequence[Result]) -> str:
+    if not results:
+        return "None.\n"
+    lines = ["| scenario | truth | verdict | rules |", "|---|---|---|---|"]
+    for one in results:
+        rules = ", ".join(one.verdict.rules) if one.verdict else ""
+        lines.append(f"| {one.name} | {_truth(one)} | {_said(one)} | {rules} |")
+    return "\n".join(lines) + "\n"
+
+
+def _table(results: Sequence[Result]) -> str:
+    lines = ["| scenario | what happens | truth | verdict | | seconds |"]
+    lines.append("|---|---|---|---|---|---:|")
+    for one in results:
+        mark = "right" if one.is_right else "**wrong**"
+        if not one.symptoms_hold:
+            mark += ", symptoms wrong"
+        title = one.title.replace("|", "/")
+        cells = (one.name, title, _truth(one), _said(one), mark, f"{one.seconds:.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _truth(one: Result) -> str:
+    wanted = one.wanted
+    least = f"at least {wanted.certainty}" if wanted.certainty else None
+    words = [_words(wanted.status, wanted.layer, wanted.technique, least), *wanted.or_status]
+    if wanted.interference:
+        words[0] += f" with {', '.join(wanted.interference)}"
+    return f"{one.truth}: {' or '.join(words)}"
+
+
+def _said(one: Result) -> str:
+    if one.verdict is None:
+        return one.trouble.replace("|", "/")
+    seen = one.verdict.interference if one.verdict.status != "blocked" else ()
+    return one.verdict.in_words() + (f" with {', '.join(seen)}" if seen else "")
+
+
+def _words(status: str, layer: str | None, technique: str | None, certainty: str | None) -> str:
+    named = f"{layer}.{technique}" if technique else layer
+    return " ".join(filter(None, (status, named, certainty)))
