@@ -85,7 +85,8 @@ $(VENV)/ready-to-test: $(BIN)/python pyproject.toml
 	@echo "Installing Sitewatch and what its tests need into $(VENV)"
 	@$(PIP) install --editable '.[dev]'
 	@# Its pins are older than what we need, and nothing but its data classes is used.
-	@$(PIP) install --no-deps oonidata==0.3.0
+	@$(PIP) install --no-deps oonidata==0.3.0 || \
+	  echo "oonidata could not be installed: the tests that need it are skipped" >&2
 	@touch $@ $(VENV)/ready
 
 # Only the tests of the page need a browser.
