@@ -62,7 +62,7 @@ def configuration_of(choices: Choices, folder: Path) -> str:
     usual = folder == platformdirs.user_config_path("sitewatch")
     database = str(platformdirs.user_data_path("sitewatch") / "sitewatch.db") if usual else ""
     helpers = PUBLIC_HELPERS if choices.helpers else ()
-    sections = {
+    sections: dict[str, dict[str, object]] = {
         "vantage": {"country": choices.country},
         "targets": {"skip_categories": sorted(choices.skip)},
         "helpers": {"urls": list(helpers)},

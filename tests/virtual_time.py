@@ -79,6 +79,9 @@ class VirtualStore(Store):
 
     loop: VirtualLoop
 
+    def __enter__(self) -> VirtualStore:
+        return self
+
     def add(
         self, record: Round | Measurement, blobs: Mapping[str, bytes] | None = None
     ) -> Future[str]:
