@@ -16,6 +16,7 @@ from probes.rounds import RoundDone
 from reports.cases import WITNESS_SECONDS, gather
 from reports.episodes import find_episodes
 from reports.kept import kept_readings
+from reports.lines import round_marks
 from reports.verdicts import judge_all
 from sitewatch.alert_changes import Change, Kind, changes, subjects_of
 from sitewatch.alert_channels import (
@@ -147,8 +148,9 @@ def note_changes(store: Store, config: Config, now: float) -> int:
     _judge_recent(store, now)
     since = now - LOOK_BACK
     readings = kept_readings(store.judged(since=utc_text(since)))
+    marks = round_marks(store.rounds(since=utc_text(since)))
     log = AnnouncementLog(store)
-    found = changes(find_episodes(readings), subjects_of(log.noted()), since=since)
+    found = changes(find_episodes(readings, marks), subjects_of(log.noted()), since=since)
     noticed = utc_text(now)
     channels = channels_of(config)
     return log.note(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -13,7 +14,6 @@ import msgspec
 from probes.clock import Clock
 from probes.rounds import RoundDone
 from reports.cases import WITNESS_SECONDS
-from reports.episodes import find_episodes
 from reports.kept import kept_readings
 from reports.readings import Reading
 from sitewatch.config import Config
@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 # Younger records are never touched: what they mean may not have settled yet.
 SETTLED = timedelta(days=7)
+# So many open measurements on either side of one that alleges or suspects interference stay.
+_BESIDE = 3
 # Thinning for size goes on until so much of the limit is in use, so that it is seldom needed.
 _GOAL = 0.9
 
@@ -139,19 +141,40 @@ def retain(
 def cited_ids(store: Store) -> set[str]:
     """Return the measurements that must stay whole whatever their verdict.
 
-    Those are: what an episode is made of and bounded by; whatever was seen of a site within the
-    time of witnesses around a measurement that alleges or suspects interference; and the last
-    open measurement of each site and vantage, which will bound an episode that opens later.
+    Whatever episodes are found in the data, they are made of measurements that allege or suspect
+    interference, which are never thinned, and bounded by open ones beside them. So the open ones
+    on either side stay, of the same vantage and of the same network; with them whatever was seen
+    of the site within the time of witnesses; and the last open measurement of each site and
+    vantage, which will bound an episode that opens later.
     """
     cited: set[str] = set()
     for url in store.urls():
         readings = kept_readings(store.judged(urls=[url]))
-        for episode in find_episodes(readings):
-            cited.update(episode.readings)
-            cited.update(episode.bounds)
+        cited |= _beside_allegations(readings, lambda reading: reading.vantage)
+        cited |= _beside_allegations(readings, lambda reading: reading.network_key)
         cited |= _near_allegations(readings)
         cited |= _last_open(readings)
     return cited
+
+
+def _beside_allegations(
+    readings: Iterable[Reading], series_of: Callable[[Reading], Hashable]
+) -> set[str]:
+    """Return the last open readings before, and the first after, each one that is not settled."""
+    series: dict[Hashable, list[Reading]] = defaultdict(list)
+    for reading in readings:
+        series[series_of(reading)].append(reading)
+    beside: set[str] = set()
+    for own in series.values():
+        own.sort(key=lambda reading: (reading.seconds, reading.id))
+        for ordered in (own, own[::-1]):
+            before: deque[str] = deque(maxlen=_BESIDE)
+            for reading in ordered:
+                if reading.is_open:
+                    before.append(reading.id)
+                elif reading.status not in THINNABLE:
+                    beside.update(before)
+    return beside
 
 
 def _near_allegations(readings: Sequence[Reading]) -> set[str]:
