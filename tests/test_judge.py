@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 
 from reports.rules import RULES_VERSION
 from sitewatch.cli import group
+from sitewatch.retaining import retain
 from storage.store import Store
-from tests.test_retention import DAY, NOW, START, At, blocked, config, fine, retain
+from tests.test_retention import DAY, NOW, START, At, blocked, config, fine
 
 
 def judge(database: Path, *arguments: str) -> Result:
