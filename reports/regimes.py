@@ -21,11 +21,15 @@ from reports.verdict_arrays import (
     SUSPECTED,
     Floats,
     Ints,
+    Kinds,
     VerdictArrays,
 )
 
 DAY = 86400.0
 _NONE: Floats = np.zeros(0)
+_PART = (
+    800_000  # readings smoothed at once: larger arrays are fetched anew from the system each time
+)
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,10 +74,7 @@ def regimes_of(data: VerdictArrays, model: Model | None = None) -> Regimes:
     if not len(data.series):
         return Regimes(blocked=_NONE, begun=_NONE, ended=_NONE, stray=_NONE)
     noise = noise_of(data)
-    # Where nothing ever failed there is nothing to find; such series only tell about noise.
-    troubled = np.bincount(data.series, weights=data.kind >= LIKELY, minlength=len(data.site)) > 0
-    rows = np.flatnonzero(troubled[data.series])
-    layout = _Layout(data, rows, model)
+    layouts = [_Layout(data, rows, model) for rows in _parts(data)]
     shared = shared_noise(data, noise)
     stray = _first_guess(data, noise, shared, model)
     blocked, begun, ended = np.zeros((3, len(data.kind)))
@@ -81,10 +82,25 @@ def regimes_of(data: VerdictArrays, model: Model | None = None) -> Regimes:
         if turn:
             stray = _learnt(data, noise, shared, stray, 1 - blocked, model)
             shared = shared_noise(data, noise, 1 - blocked)
-        emission = _emissions(data, noise, np.maximum(stray, shared), model)
-        found = layout.smoothed(emission, jumps=turn == model.passes - 1)
-        blocked[rows], begun[rows], ended[rows] = found
+        fails = np.maximum(stray, shared)
+        for layout in layouts:
+            rows = layout.taken
+            emission = _emissions(data.kind[rows], noise.weight[rows], fails[rows], model)
+            found = layout.smoothed(emission, jumps=turn == model.passes - 1)
+            blocked[rows], begun[rows], ended[rows] = found
     return Regimes(blocked=blocked, begun=begun, ended=ended, stray=stray)
+
+
+def _parts(data: VerdictArrays) -> list[Ints]:
+    """The rows to smooth, whole series together, in parts that fit into the processor's reach.
+
+    Where nothing ever failed there is nothing to find; such series only tell about noise.
+    """
+    troubled = np.bincount(data.series, weights=data.kind >= LIKELY, minlength=len(data.site)) > 0
+    rows = np.flatnonzero(troubled[data.series])
+    of = data.series[rows]
+    cuts = [int(np.searchsorted(of, of[at])) for at in range(_PART, len(rows), _PART)]
+    return [part for part in np.split(rows, sorted(set(cuts))) if len(part)]
 
 
 # --- noise that is learnt ------------------------------------------------------------------------
@@ -128,25 +144,23 @@ def _rates(noise: Noise, failed: Floats, counted: Floats, model: Model) -> Float
     return per_reading
 
 
-def _emissions(data: VerdictArrays, noise: Noise, fails: Floats, model: Model) -> Floats:
+def _emissions(kind: Kinds, weight: Floats, fails: Floats, model: Model) -> Floats:
     """How probable each reading is in each state, as (4, readings); never the sum of evidence."""
-    table = np.ones((4, len(data.kind)))
+    table = np.ones((4, len(kind)))
     fails = np.clip(fails, model.least_likely, 0.98)
-    opened = data.kind == OPEN
-    failed = (data.kind == LIKELY) | (data.kind == SUSPECTED)
+    opened = kind == OPEN
+    failed = (kind == LIKELY) | (kind == SUSPECTED)
     table[0, opened] = 1 - fails[opened]
     table[0, failed] = fails[failed]
-    table[0, data.kind == SUSPECTED] = np.maximum(
-        fails[data.kind == SUSPECTED], model.least_suspected
-    )
-    table[0, data.kind == CONFIRMED] = model.confirmed
-    failed |= data.kind == CONFIRMED
+    table[0, kind == SUSPECTED] = np.maximum(fails[kind == SUSPECTED], model.least_suspected)
+    table[0, kind == CONFIRMED] = model.confirmed
+    failed |= kind == CONFIRMED
     for state, opens in enumerate(model.opens, start=1):
         table[state, opened] = opens
         table[state, failed] = 1 - opens
-    lighter = noise.weight < 1
+    lighter = weight < 1
     if lighter.any():
-        table[:, lighter] **= noise.weight[lighter]
+        table[:, lighter] **= weight[lighter]
     return table
 
 
@@ -160,7 +174,7 @@ class _Layout:
 
     def __init__(self, data: VerdictArrays, rows: Ints, model: Model) -> None:
         self._model = model
-        self._taken = rows
+        self.taken = rows
         lengths = np.bincount(data.series[rows], minlength=len(data.site))
         by_length = np.argsort(-lengths, kind="stable")
         rank = np.empty(len(lengths), dtype=np.int64)
@@ -192,9 +206,8 @@ class _Layout:
 
     def smoothed(self, emission: Floats, *, jumps: bool) -> tuple[Floats, Floats, Floats]:
         """Return for each taken row P(blocked), P(began just before), P(ends just after)."""
-        placed = np.empty((len(emission), len(self.place)))
-        whole = len(self._taken) == emission.shape[1]
-        placed[:, self.place] = emission if whole else emission[:, self._taken]
+        placed = np.empty_like(emission)
+        placed[:, self.place] = emission
         forward = self._forward(placed)
         blocked, begun, ended = self._backward(placed, forward, jumps=jumps)
         return blocked[self.place], begun[self.place], ended[self.place]

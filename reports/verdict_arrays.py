@@ -14,6 +14,7 @@ from reports.readings import Reading
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
+Kinds: TypeAlias = npt.NDArray[np.int8]
 
 # What a reading says. SILENT ones (offline, restricted, plainly inconclusive) say nothing.
 SILENT, OPEN, DOWN, SUSPECTED, LIKELY, CONFIRMED = range(6)
@@ -30,7 +31,7 @@ class VerdictArrays(msgspec.Struct, frozen=True, kw_only=True):
     series: Ints
     seconds: Floats
     vantage: Ints
-    kind: npt.NDArray[np.int8]
+    kind: Kinds
     site: Ints
     country: Ints
 
