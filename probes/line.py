@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -155,6 +156,7 @@ async def _look(prober: Prober, known_offset_us: int | None) -> Look:
         ipv4=_family_passed(visited, ipv6=False),
         ipv6=_family_passed(visited, ipv6=True),
         resolver_asn=_resolver_asn(prober, resolvers),
+        resolver_at_home=stands_at_home(prober.system_server),
         diverted=is_diverted(resolvers, prober.system_server, prober.settings.resolvers.public),
         nat64=nat64,
         intercepted=_intercepted(visited),
@@ -184,6 +186,18 @@ def _resolver_asn(prober: Prober, resolvers: Sequence[Resolver]) -> int | None:
         if resolver.server == prober.system_server:
             return next(filter(None, map(prober.networks.asn_of, sorted(resolver.seen_as))), None)
     return None
+
+
+def stands_at_home(server: str | None) -> bool | None:
+    """Tell whether a resolver is in the volunteer's own network, so that a filter there may answer.
+
+    None where it is not known, as of a stub on this machine, which hides whom it asks.
+    """
+    try:
+        address = ipaddress.ip_address((server or "").split("%")[0])
+    except ValueError:
+        return None
+    return None if address.is_loopback else not address.is_global
 
 
 def _intercepted(visited: Sequence[_Neutral]) -> bool | None:

@@ -4,23 +4,55 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from storage.records import Measurement, canonical, corrected_seconds, digest
-from storage.store import Stored
+from storage.records import (
+    Exchange,
+    Handshake,
+    Measurement,
+    Round,
+    canonical,
+    corrected_seconds,
+    digest,
+)
+from storage.store import Store, Stored
 
 WITNESS_SECONDS = 60 * 60  # design: witnesses are measurements within 60 minutes
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that one verdict may look at. `follow_ups` and `witnesses` stand by time."""
+    """Everything that one verdict may look at. `follow_ups` and `witnesses` stand by time.
+
+    `round` and `bodies` (by blob id) are there where `completed` took them out of a database.
+    """
 
     id: str
     measurement: Measurement
     follow_ups: tuple[Stored[Measurement], ...] = ()
     witnesses: tuple[Stored[Measurement], ...] = ()
+    round: Round | None = None
+    bodies: Mapping[str, bytes] = {}
+
+
+def completed(case: Case, store: Store, *, bodies: bool) -> Case:
+    """Return the case with its round, and with the bodies of pages that no TLS vouches for.
+
+    The round is fetched only where a chain did not verify, for only there it decides. What was
+    thinned, or never came along, is left out.
+    """
+    record = case.measurement
+    changes: dict[str, object] = {}
+    if any(isinstance(step, Handshake) and step.valid is False for step in record.steps):
+        kept = store.canonical_bytes(record.round)
+        if kept is not None:
+            changes["round"] = msgspec.json.decode(kept, type=Round)
+    if bodies:
+        ids = {step.body for step in record.steps if isinstance(step, Exchange) and step.body}
+        found = {id: store.blob(id) for id in sorted(ids)}
+        changes["bodies"] = {id: data for id, data in found.items() if data is not None}
+    return msgspec.structs.replace(case, **changes) if changes else case
 
 
 def gather(measurements: Iterable[Stored[Measurement]]) -> list[Case]:

@@ -18,7 +18,7 @@ from storage.records import Handshake, Layer
 SERVER_CAN_CAUSE = frozenset(
     ["timeout", "reset", "closed", "alert", "refused", "unreachable", "stalled", "truncated"]
 )
-STATE_AUTHORITIES = ("Information Security Certification Authority", "Qaznet Trust Network")
+ROOTS_MAY_BE = 365  # days: an older root store does not know the newest public authorities
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     words: dict[str, str] = {}
 
 
-def _found(outcome: Outcome, **words: str) -> Finding:
+def found(outcome: Outcome, **words: str) -> Finding:
     path = f"{outcome.layer}.{outcome.technique}"
     standard = {"name": plain(outcome.name), "path": path, "what": in_words(path)}
     return Finding(layer=outcome.layer, technique=outcome.technique, words=standard | words)
@@ -54,16 +54,6 @@ def nothing_tried(e: Evidence) -> Finding | None:
 # --- the page did not come: experiments and artefacts -------------------------------------------
 
 
-def name_blocked(e: Evidence) -> Finding | None:
-    failed = e.failed
-    if failed is None or failed.layer != "tls" or failed.technique == "mitm":
-        return None
-    if not e.contrast.name_alone_decides(e.name):
-        return None
-    site, neutral = e.contrast.address("name@site"), e.contrast.address("name@neutral")
-    return _found(failed, site=plain(site or ""), neutral=plain(neutral or ""))
-
-
 def injected(e: Evidence) -> Finding | None:
     """The race is one kind of evidence, the encrypted resolver's answer the other."""
     failed = e.failed
@@ -85,7 +75,7 @@ def forged_artefact(e: Evidence) -> Finding | None:
     if failed is None or not e.repeated or not e.reached_abroad:
         return None
     twice = {address for address in e.false_answers if is_special(address)} & e.answers("udp")
-    if not twice:
+    if not twice or e.may_be_filtered_at_home:
         return None
     words = {"name": plain(e.name), "address": plain(min(twice))}
     return Finding(layer="dns", technique="forged-address", words=words)
@@ -95,8 +85,23 @@ def forged_likely(e: Evidence) -> Finding | None:
     failed = e.failed
     if failed is None or not e.repeated or not e.false_answers or not e.reached_abroad:
         return None
+    if e.may_be_filtered_at_home:
+        return None
     words = {"name": plain(e.name), "address": plain(min(e.false_answers))}
     return Finding(layer="dns", technique="forged-address", words=words)
+
+
+def known_address(e: Evidence) -> Finding | None:
+    """The address is known as what this country's censors answer, and it is not the site's."""
+    failed, country = e.failed, e.measurement.vantage.country
+    if failed is None or not e.repeated:
+        return None
+    for address in sorted(e.answers("system") - e.validated - e.named_elsewhere):
+        for row in e.fingerprints.of_address(address):
+            if row.is_artefact_in(country):
+                words = {"name": plain(e.name), "address": plain(address), "known": plain(row.name)}
+                return Finding(layer="dns", technique="forged-address", words=words)
+    return None
 
 
 def resolver_lies(e: Evidence) -> Finding | None:
@@ -105,42 +110,86 @@ def resolver_lies(e: Evidence) -> Finding | None:
         return None
     if not (e.repeated and e.encrypted_works and e.reached_abroad):
         return None
-    return _found(failed)
+    return None if e.may_be_filtered_at_home else found(failed)
 
 
-def _foreign_chain(e: Evidence) -> Handshake | None:
+def filtered_at_home(e: Evidence) -> Finding | None:
+    """Only the resolver in the volunteer's own home or office says so: it may be a filter there."""
+    failed = e.failed
+    if failed is None or failed.technique is None or not e.may_be_filtered_at_home:
+        return None
+    return found(failed) if failed.layer == "dns" or e.false_answers else None
+
+
+def _strange_chain(e: Evidence) -> Handshake | None:
     """A chain that is not the site's, at an address that others know as the site's."""
     failed = e.failed
-    if failed is None or failed.kind != ("tls", "mitm") or failed.address is None:
+    if failed is None or failed.address not in e.named_elsewhere:
         return None
-    steps = (s for s in e.measurement.steps if isinstance(s, Handshake))
-    chains = [s for s in steps if s.address == failed.address and s.valid is False and s.chain]
-    return chains[0] if chains and failed.address in e.named_elsewhere else None
+    return e.foreign_chain
 
 
 def state_interception(e: Evidence) -> Finding | None:
-    handshake = _foreign_chain(e)
+    handshake = _strange_chain(e)
     if handshake is None or e.failed is None or not e.reached_abroad:
         return None
-    issuers = [plain(certificate.issuer or "") for certificate in handshake.chain]
-    known = [i for i in issuers if any(authority in i for authority in STATE_AUTHORITIES)]
-    return _found(e.failed, issuer=known[0]) if known else None
+    for certificate in handshake.chain:
+        issuer = certificate.issuer or ""
+        rows = e.fingerprints.of_text("tls.issuer", issuer)
+        if any(row.is_trusted and row.scope == "nat" for row in rows):
+            return found(e.failed, issuer=plain(issuer))
+    return None
 
 
 def interception_likely(e: Evidence) -> Finding | None:
     """Unknown issuer at the site's own address, while this machine's other TLS is untouched."""
-    handshake = _foreign_chain(e)
+    handshake = _strange_chain(e)
     if handshake is None or e.failed is None or not (e.repeated and e.reached_abroad):
         return None
     # An expired chain or another host's may be the site's own mistake.
-    if handshake.failure != "ssl_unknown_authority" or not _neutral_chain_valid(e):
+    if handshake.failure != "ssl_unknown_authority" or not _untouched_elsewhere(e):
         return None
-    return _found(e.failed, issuer=plain(handshake.chain[-1].issuer or "an unnamed authority"))
+    if handshake.valid_by_system or _roots_are_old(e):
+        return None
+    return found(e.failed, issuer=plain(handshake.chain[-1].issuer or "an unnamed authority"))
 
 
-def _neutral_chain_valid(e: Evidence) -> bool:
-    steps = (step for stored in e.case.follow_ups for step in stored.record.steps)
-    return any(isinstance(s, Handshake) and s.arm == "neutral@neutral" and s.valid for s in steps)
+def _roots_are_old(e: Evidence) -> bool:
+    instrument = e.case.round.instrument if e.case.round is not None else None
+    age = instrument.roots_age_days if instrument is not None else None
+    return age is not None and age > ROOTS_MAY_BE
+
+
+def _untouched_elsewhere(e: Evidence) -> bool:
+    """Did a neutral site show a valid chain on this line, in the contrast or in the round?"""
+    if e.measurement.line.intercepted:
+        return False
+    steps = [step for stored in e.case.follow_ups for step in stored.record.steps]
+    own = [s for s in steps if isinstance(s, Handshake) and s.arm == "neutral@neutral"]
+    neutral = e.case.round.steps if e.case.round is not None else []
+    return any(s.valid for s in [*own, *(s for s in neutral if isinstance(s, Handshake))])
+
+
+def intercepted_here(e: Evidence) -> Finding | None:
+    """The same unknown authority vouches for neutral sites as well, or this machine trusts it.
+
+    Then the chain tells of a program here or of the local network (virus scanners, offices), and
+    nothing of the site.
+    """
+    if e.failed is None or e.foreign_chain is None:
+        return None
+    neutral = e.case.round.steps if e.case.round is not None else []
+    issuers = {s.chain[-1].issuer for s in neutral if isinstance(s, Handshake) and s.chain}
+    strange = {
+        s.chain[-1].issuer
+        for s in neutral
+        if isinstance(s, Handshake) and s.chain and s.valid is False
+    }
+    same = e.foreign_issuer in strange
+    everywhere = bool(e.measurement.line.intercepted) and (not issuers or same)
+    if not (same or everywhere or e.foreign_chain.valid_by_system):
+        return None
+    return Finding(words={"name": plain(e.name), "issuer": plain(e.foreign_issuer or "")})
 
 
 # --- the page did not come: others could not reach it either ------------------------------------
@@ -150,7 +199,7 @@ def down_abroad(e: Evidence) -> Finding | None:
     failed = e.failed
     if failed is None or failed.technique is None or e.reached_abroad or not e.failed_abroad:
         return None
-    return _found(failed, helpers=str(len(e.failed_abroad)))
+    return found(failed, helpers=str(len(e.failed_abroad)))
 
 
 def no_such_name(e: Evidence) -> Finding | None:
@@ -159,7 +208,7 @@ def no_such_name(e: Evidence) -> Finding | None:
         return None
     encrypted = [x for x in e.lookups if x.resolver.startswith("https:") and x.type == "A"]
     nowhere = bool(encrypted) and all(x.failure == "dns_nxdomain_error" for x in encrypted)
-    return _found(failed) if nowhere else None
+    return found(failed) if nowhere else None
 
 
 def trouble_abroad(e: Evidence) -> Finding | None:
@@ -184,19 +233,29 @@ def two_witnesses(e: Evidence) -> Finding | None:
     if not (e.repeated and e.reached_abroad) or e.false_answers:
         return None
     second = _second_witness(e, failed)
-    return None if second is None else _found(failed, second=second)
+    return None if second is None else found(failed, second=second)
 
 
 def _second_witness(e: Evidence, failed: Outcome) -> str | None:
-    if failed.layer == "tls" and e.blocked_elsewhere:
+    if failed.layer in ("tls", "http") and e.blocked_elsewhere:
         return "the same name was cut off at another operator's address"
     if e.reached_inside:
         others = sorted({view.who for view in e.reached_inside})
         return f"{plain(others[0])} in the same country reached it within the hour"
     if failed.layer == "tcp":
-        return "another port of the same address answered" if e.other_port_answers else None
+        return _address_lives(e)
     if failed.technique not in SERVER_CAN_CAUSE and len(e.reached_abroad) >= 2:
         return "a second view from abroad agreed"
+    return None
+
+
+def _address_lives(e: Evidence) -> str | None:
+    if e.other_port_answers:
+        return "another port of the same address answered"
+    if e.dies_on_the_way:
+        return "packets to it ended on the way, at a hop that packets to its neighbour passed"
+    if e.forbidden_by_own_network:
+        return "the volunteer's own network sent word that it forbids the address"
     return None
 
 
@@ -205,7 +264,7 @@ def _second_witness(e: Evidence, failed: Outcome) -> str | None:
 
 def unexplained(e: Evidence) -> Finding | None:
     failed = e.failed
-    return None if failed is None or failed.technique is None else _found(failed)
+    return None if failed is None or failed.technique is None else found(failed)
 
 
 def own_machine(e: Evidence) -> Finding | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeAlias
 
 import msgspec
 
+from reports.attempts import host_of
 from reports.techniques import CUT_OFF
-from storage.records import Arm, Exchange, Handshake, Step
+from storage.failures import Failure
+from storage.records import Arm, Exchange, Handshake, Lookup, Step
+
+Carrier: TypeAlias = Literal["hello", "request", "question"]
 
 
 class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,10 +24,11 @@ class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     passed: bool | None
     failure: str | None
+    step: Handshake | Exchange | Lookup
 
 
 class Contrast(msgspec.Struct, frozen=True, kw_only=True):
-    """All arms that were run for one case."""
+    """All arms that were run for one case, with the name carried in one and the same way."""
 
     results: Sequence[ArmResult]
 
@@ -67,54 +73,151 @@ class Contrast(msgspec.Struct, frozen=True, kw_only=True):
             and self.address("name@neutral") == self.address("foreign@neutral")
         )
 
+    def read_by(self, passes: Callable[[ArmResult], bool | None]) -> Contrast:
+        """Return the same arms with another meaning of passing.
+
+        What a censor says in the server's place (an alert, a page, a certificate) is bytes too;
+        then an arm fails that got the censor's answer, and one passes that got another.
+        """
+        return Contrast(
+            results=[msgspec.structs.replace(r, passed=passes(r)) for r in self.results]
+        )
+
+    def answered_for(self, name: str) -> bool:
+        """Tell whether an address that runs no resolver answers `name` and no other name.
+
+        Only somebody on the way can have said it. Of contrasts by questions.
+        """
+        tries = [r for r in self._of("name@neutral") if (r.name or "").lower() == name]
+        others = [*self._of("foreign@neutral"), *self._of("neutral@neutral")]
+        return (
+            any(r.passed for r in tries)
+            and bool(self._of("foreign@neutral"))
+            and not any(r.passed for r in others)
+            and {r.address for r in others} == {r.address for r in tries}
+        )
+
     def _of(self, arm: Arm) -> list[ArmResult]:
         return [result for result in self.results if result.arm == arm]
 
 
-def contrast_of(steps: Iterable[Step]) -> Contrast:
-    """Read the arms out of `steps`, in the order of their attempts.
+def contrast_of(steps: Iterable[Step], carrier: Carrier = "hello") -> Contrast:
+    """Read the arms out of the `steps` of one record, in the order of their attempts.
 
-    An arm's outcome is its TLS handshake's, or its exchange's where there was none. An arm whose
-    connection was never opened sent no name and is left out.
+    The name is carried in a ClientHello, in the Host of a request in clear, or in a question. An
+    arm whose connection was never opened sent no name and is left out, and so are the handshakes
+    of paired downloads, which are another experiment.
     """
-    results: dict[tuple[Arm, int, int], ArmResult] = {}
-    for step in steps:
-        if step.purpose != "contrast" or step.arm is None:
+    arms = [s for s in steps if s.purpose == "contrast" and s.arm is not None]
+    shaken = {(s.arm, s.attempt, s.connection) for s in arms if isinstance(s, Handshake)}
+    loaded = {(s.arm, s.attempt, s.connection) for s in arms if isinstance(s, Exchange)}
+    results = []
+    for step in arms:
+        if isinstance(step, Handshake) and carrier == "hello":
+            if (step.arm, step.attempt, step.connection) not in loaded:
+                results.append(_of_handshake(step))
+        elif isinstance(step, Exchange) and carrier == "request":
+            if (step.arm, step.attempt, step.connection) not in shaken:
+                results.append(_of_exchange(step))
+        elif isinstance(step, Lookup) and carrier == "question":
+            results.append(_of_lookup(step))
+    return Contrast(results=sorted(results, key=lambda result: result.attempt))
+
+
+def merged(contrasts: Iterable[Contrast]) -> Contrast:
+    """Return the arms of several records together."""
+    results = [result for contrast in contrasts for result in contrast.results]
+    return Contrast(results=sorted(results, key=lambda result: result.attempt))
+
+
+class Pairs(msgspec.Struct, frozen=True, kw_only=True):
+    """Downloads in pairs from one address: how often the name was much slower than a neutral."""
+
+    slower: int = 0
+    fair: int = 0
+    address: str | None = None
+
+    @property
+    def name_is_slower(self) -> bool:
+        """Tell whether chance is ruled out.
+
+        In a fair pair each transfer is three times as slow as the other at most one time in ten,
+        so three pairs more that are slow than fair have odds of 1 to 99 (Wald's bound).
+        """
+        return self.slower - self.fair >= 3
+
+
+def pairs_of(steps: Iterable[Step], name: str) -> Pairs:
+    """Read paired downloads out of the `steps` of one record: exchanges inside TLS."""
+    own: dict[int, Exchange] = {}
+    neutral: dict[int, Exchange] = {}
+    arms = [s for s in steps if s.purpose == "contrast" and s.arm is not None]
+    named = {(s.arm, s.connection): s.server_name for s in arms if isinstance(s, Handshake)}
+    for step in arms:
+        if not isinstance(step, Exchange) or (step.arm, step.connection) not in named:
             continue
-        if isinstance(step, Handshake):
-            results[step.arm, step.attempt, step.connection] = _of_handshake(step.arm, step)
-        elif isinstance(step, Exchange):
-            key = (step.arm, step.attempt, step.connection)
-            results.setdefault(key, _of_exchange(step.arm, step))
-    return Contrast(results=sorted(results.values(), key=lambda result: result.attempt))
+        if step.arm == "name@site" and (named[step.arm, step.connection] or "").lower() == name:
+            own[step.attempt] = step
+        elif step.arm == "neutral@site":
+            neutral[step.attempt] = step
+    both = [(own[n], neutral[n]) for n in own.keys() & neutral.keys()]
+    both = [(one, other) for one, other in both if one.address == other.address]
+    slow = sum(rate(other) >= _SLOWER * rate(one) and rate(other) > 0 for one, other in both)
+    address = both[0][0].address if both else None
+    return Pairs(slower=slow, fair=len(both) - slow, address=address)
 
 
-def _of_handshake(arm: Arm, step: Handshake) -> ArmResult:
+_SLOWER = 3.0  # times: what counts as a pair in which the name was slow, as in the probe
+
+
+def rate(step: Exchange) -> float:
+    """Return bytes per second until the last byte; a freeze counts until patience ended."""
+    end = step.duration_us if step.failure == Failure.TIMEOUT else step.last_byte_us
+    return (step.received_bytes or 0) / (end / 1e6) if end else 0.0
+
+
+def _of_handshake(step: Handshake) -> ArmResult:
     spoke = (
         bool(step.bytes_received)
         or bool(step.chain)
         or step.version is not None
         or step.alert is not None
     )
+    assert step.arm is not None
     return ArmResult(
-        arm=arm,
+        arm=step.arm,
         attempt=step.attempt,
         name=step.server_name,
         address=step.address,
         passed=_passed(spoke, step.failure),
         failure=step.failure,
+        step=step,
     )
 
 
-def _of_exchange(arm: Arm, step: Exchange) -> ArmResult:
-    hosts = [value for key, value in step.headers if key.lower() == "host"]
+def _of_exchange(step: Exchange) -> ArmResult:
+    assert step.arm is not None
     return ArmResult(
-        arm=arm,
+        arm=step.arm,
         attempt=step.attempt,
-        name=hosts[0] if hosts else None,
+        name=step.host or host_of(step.url),
         address=step.address,
         passed=_passed(step.status is not None, step.failure),
         failure=step.failure,
+        step=step,
+    )
+
+
+def _of_lookup(step: Lookup) -> ArmResult:
+    assert step.arm is not None
+    return ArmResult(
+        arm=step.arm,
+        attempt=step.attempt,
+        name=step.name.lower().rstrip("."),
+        address=step.address or "",
+        passed=bool(step.replies),
+        failure=step.failure,
+        step=step,
     )
 
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from reports.attempts import Outcome, outcomes
+from reports.attempts import Outcome, host_of, outcomes
 from reports.cases import Case
-from reports.contrast import Contrast, contrast_of
+from reports.contrast import ArmResult, Carrier, Contrast, Pairs, contrast_of, merged, pairs_of
+from reports.fingerprints import Table, own_table
 from reports.outside import View, failed_like, of_helper, of_vantage
 from reports.techniques import is_special
-from storage.records import Connect, Handshake, Lookup, Measurement, Step
+from storage.failures import Failure
+from storage.records import (
+    Connect,
+    Exchange,
+    Handshake,
+    Lookup,
+    Measurement,
+    Quic,
+    Step,
+    Walk,
+)
 
 
 class Evidence:
     """A case, asked. Nothing here concludes; every property states what was seen."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, fingerprints: Table | None = None) -> None:
         self.case = case
+        self.fingerprints = own_table() if fingerprints is None else fingerprints
         self.measurement: Measurement = case.measurement
 
     @cached_property
@@ -49,12 +61,30 @@ class Evidence:
         failed = self.failed
         if failed is None or failed.technique is None:
             return False
-        same = [a for a in self.attempts if a.page is None and a.kind == failed.kind]
+        same = [a for a in self.attempts if a.page is None and _same_failure(a, failed)]
         return len(same) >= 2
 
     @cached_property
     def name(self) -> str:
         return self.outcome.name if self.outcome is not None else ""
+
+    @cached_property
+    def site(self) -> str:
+        """The name that was asked for, whatever redirects led to."""
+        return host_of(self.measurement.url)
+
+    @cached_property
+    def unproven_pages(self) -> list[Exchange]:
+        """What came of loads in clear, or in TLS that is not valid for the name, in their order."""
+        verified = {step.connection for step in self._handshakes if step.valid}
+        steps = (s for s in self.measurement.steps if isinstance(s, Exchange))
+        return [
+            s
+            for s in steps
+            if s.purpose in ("main", "repeat")
+            and s.status is not None
+            and (s.url.startswith("http:") or s.connection not in verified)
+        ]
 
     # --- addresses -------------------------------------------------------------------------
 
@@ -117,6 +147,56 @@ class Evidence:
         }
 
     @cached_property
+    def may_be_filtered_at_home(self) -> bool:
+        """Can the volunteer's own resolver, router or tunnel be what answers falsely?
+
+        It can where that resolver stands in the volunteer's own network, or a tunnel is used, and
+        public resolvers asked in clear on the same line tell the truth, or cannot be asked for
+        themselves. Where another vantage of the country meets the same it is no home's filter.
+        """
+        line = self.measurement.line
+        if not (line.resolver_at_home or line.tunnelled) or self.racing:
+            return False
+        public = self.answers("udp")
+        lied_to_in_clear = bool(public & self.false_answers) or any(
+            reply.failure is None
+            and not set(reply.answers) & (self.validated | self.named_elsewhere)
+            for reply in self.lookups
+            if reply.resolver == "udp" and reply.answers
+        )
+        return not self._met_inside and (not lied_to_in_clear or bool(line.diverted))
+
+    @cached_property
+    def _met_inside(self) -> bool:
+        """Did another field vantage of the country fail by DNS too?"""
+        own = self.measurement.vantage
+        views = [
+            of_vantage(witness.record)
+            for witness in self.case.witnesses
+            if witness.record.vantage.kind == "field"
+            and own.country is not None
+            and witness.record.vantage.country == own.country
+            and not witness.record.line.tunnelled
+        ]
+        return any(view is not None and view.layer == "dns" for view in views)
+
+    @cached_property
+    def forbidden_by_own_network(self) -> bool:
+        """Did a router of the vantage's own network say that the address is forbidden?
+
+        Only "administratively prohibited" counts: other ICMP errors tell of routing as well.
+        """
+        failed, asn = self.failed, self.measurement.vantage.asn
+        return any(
+            asn is not None
+            and step.icmp_asn == asn
+            and step.icmp_from_peer is False
+            and step.icmp in ("3/9", "3/10", "3/13", "v6 1/1")
+            for step in self.connects
+            if failed is not None and step.address == failed.address
+        )
+
+    @cached_property
     def racing(self) -> bool:
         """Did one query for the name get two answers, one with the site's address, one without?"""
         genuine = self.validated | self.named_elsewhere
@@ -165,9 +245,78 @@ class Evidence:
 
     # --- experiments -----------------------------------------------------------------------
 
+    def contrasts(self, carrier: Carrier) -> Contrast:
+        """Return the arms of all follow-ups in which the name was carried in this way."""
+        records = [self.measurement, *(stored.record for stored in self.case.follow_ups)]
+        return merged(contrast_of(record.steps, carrier) for record in records)
+
     @cached_property
     def contrast(self) -> Contrast:
-        return contrast_of(self._steps)
+        """The contrast by what failed; an arm fails in it that ended as the site's name did."""
+        failed = self.failed
+        if failed is not None and failed.layer == "http" and not failed.secure:
+            return self.contrasts("request")
+        hello = self.contrasts("hello")
+        if failed is None or failed.layer != "tls":
+            return hello
+        if failed.technique == "alert":
+            return hello.read_by(lambda arm: _by_chain(arm, arm.failure == Failure.TLS_ALERT))
+        if failed.technique == "not-tls":
+            return hello.read_by(lambda arm: _by_chain(arm, arm.failure == Failure.TLS_NOT_TLS))
+        if failed.technique == "mitm":
+            issuer = self.foreign_issuer
+            return hello.read_by(lambda arm: _by_issuer(arm, issuer))
+        return hello
+
+    @cached_property
+    def foreign_chain(self) -> Handshake | None:
+        """The invalid chain that was shown at the address that failed."""
+        failed = self.failed
+        if failed is None or failed.kind != ("tls", "mitm"):
+            return None
+        shown = [s for s in self._handshakes if s.valid is False and s.chain]
+        return next((s for s in shown if s.address == failed.address), None)
+
+    @cached_property
+    def foreign_issuer(self) -> str | None:
+        """Who stands at the top of that chain."""
+        return self.foreign_chain.chain[-1].issuer if self.foreign_chain is not None else None
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The paired downloads of the name and a neutral one."""
+        found = [pairs_of(stored.record.steps, self.name) for stored in self.case.follow_ups]
+        return max(found, key=lambda pairs: pairs.slower + pairs.fair, default=Pairs())
+
+    @cached_property
+    def walks(self) -> list[Walk]:
+        return [step for step in self._steps if isinstance(step, Walk)]
+
+    @cached_property
+    def quic(self) -> list[Quic]:
+        return [step for step in self._steps if isinstance(step, Quic)]
+
+    @cached_property
+    def connects(self) -> list[Connect]:
+        """The connections that loads of the page opened or tried to open."""
+        steps = (step for step in self.measurement.steps if isinstance(step, Connect))
+        return [step for step in steps if step.purpose in ("main", "repeat")]
+
+    @cached_property
+    def dies_on_the_way(self) -> bool:
+        """Do SYNs to the address end at a hop that SYNs to a neighbouring address pass?"""
+        failed = self.failed
+        walks = [w for w in self.walks if w.method == "syn" and w.failure is None]
+        if failed is None or failed.address is None:
+            return False
+        own = [w for w in walks if w.address == failed.address]
+        beside = [w for w in walks if w.address != failed.address]
+        return any(
+            walk.answered_at is None
+            and walk.last_router is not None
+            and _reach(walk) < max((_reach(other) for other in beside), default=0)
+            for walk in own
+        )
 
     @cached_property
     def blocked_elsewhere(self) -> bool:
@@ -185,6 +334,38 @@ class Evidence:
         ]
         dead = {step.port for step in connects if step.failure is not None}
         return any(step.failure is None and step.port not in dead for step in connects)
+
+
+def _same_failure(one: Outcome, failed: Outcome) -> bool:
+    """Tell whether an attempt failed as `failed` did.
+
+    An address at which a name was cut off may be silent for every packet for minutes (residual
+    blocking): then the next connections are not even opened.
+    """
+    if one.kind == failed.kind:
+        return True
+    return failed.layer in ("tls", "http") and one.layer == "tcp" and one.address == failed.address
+
+
+def _by_chain(arm: ArmResult, ended_so: bool) -> bool | None:
+    """Read an arm by whether it ended in the suspected way, or with a server's own chain."""
+    if not isinstance(arm.step, Handshake):
+        return None
+    if arm.step.chain:
+        return True
+    return False if ended_so else None
+
+
+def _by_issuer(arm: ArmResult, issuer: str | None) -> bool | None:
+    """Read an arm by whether the suspected authority issued the chain that was shown."""
+    if not isinstance(arm.step, Handshake) or not arm.step.chain or issuer is None:
+        return None
+    return arm.step.valid is not False or arm.step.chain[-1].issuer != issuer
+
+
+def _reach(walk: Walk) -> int:
+    """Return the highest time to live at which anything answered."""
+    return max(walk.answered_at or 0, walk.last_router or 0)
 
 
 def _resolver_kind(lookup: Lookup) -> str:

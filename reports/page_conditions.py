@@ -5,6 +5,7 @@ from __future__ import annotations
 from reports.attempts import host_of
 from reports.conditions import Finding
 from reports.evidence import Evidence
+from reports.fingerprints import Fingerprint
 from reports.outside import View
 from reports.techniques import is_special
 from reports.text import plain
@@ -96,6 +97,73 @@ def altered_plain(e: Evidence) -> Finding | None:
     technique = "redirect" if _led_astray(e) else "altered"
     words = {"name": plain(e.name), "path": f"http.{technique}"}
     return Finding(layer="http", technique=technique, words=words)
+
+
+def known_block_page(e: Evidence) -> Finding | None:
+    """A page or redirect in clear that is known as this country's, and that nobody abroad got."""
+    rows, technique = _known(e)
+    country = e.measurement.vantage.country
+    known = next((row for row in rows if row.is_artefact_in(country)), None)
+    if known is None or _same_abroad(e):
+        return None
+    words = {"name": plain(e.site), "known": plain(known.name), "source": plain(known.source)}
+    return Finding(layer="http", technique=technique, words=words)
+
+
+def likely_block_page(e: Evidence) -> Finding | None:
+    """A page or redirect in clear that is known elsewhere, repeated, and other than abroad."""
+    rows, technique = _known(e)
+    # A product's or an institution's notice may be the volunteer's own network's.
+    known = next((r for r in rows if r.is_trusted and r.scope not in ("prod", "inst")), None)
+    if known is None or not e.reached_abroad or _same_abroad(e) or not _came_again(e):
+        return None
+    words = {"name": plain(e.site), "known": plain(known.name), "source": plain(known.source)}
+    return Finding(layer="http", technique=technique, words=words)
+
+
+def altered_for_certain_places(e: Evidence) -> Finding | None:
+    """The page repeatedly differs from abroad's, and another network of the country got abroad's.
+
+    So neither the visitor's country nor a change in these minutes explains it.
+    """
+    page = _unproven_page(e)
+    if page is None or not _came_again(e) or altered_plain(e) is None:
+        return None
+    same = [i for i in e.reached_inside for a in e.abroad if a.reached and _alike(i, a)]
+    if not same:
+        return None
+    technique = "redirect" if _led_astray(e) else "altered"
+    words = {"name": plain(e.site), "path": f"http.{technique}", "who": plain(same[0].who)}
+    return Finding(layer="http", technique=technique, words=words)
+
+
+def _known(e: Evidence) -> tuple[list[Fingerprint], str]:
+    """Return the fingerprints of what came in clear or unverified; none where one is innocent's."""
+    rows: list[Fingerprint] = []
+    technique = "block-page"
+    for page in e.unproven_pages:
+        rows += e.fingerprints.of_text("title", page.title or "")
+        headers = e.fingerprints.of_headers(page.headers)
+        if any(row.place == "header.location" for row in headers):
+            technique = "redirect"
+        rows += headers
+        body = e.case.bodies.get(page.body or "")
+        if body is not None:
+            rows += e.fingerprints.of_text("body", body.decode("utf-8", "replace"))
+    return ([] if any(row.is_innocent for row in rows) else rows), technique
+
+
+def _same_abroad(e: Evidence) -> bool:
+    page = _unproven_page(e)
+    return page is not None and any(_agrees(page, view) for view in e.abroad)
+
+
+def _came_again(e: Evidence) -> bool:
+    return len([a for a in e.attempts if a.page is not None or e.failed is not None]) >= 2
+
+
+def _alike(one: View, other: View) -> bool:
+    return one.status == other.status and bool(one.title) and one.title == other.title
 
 
 def _unproven_page(e: Evidence) -> Exchange | None:

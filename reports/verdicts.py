@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reports.cases import Case, inputs_hash
+from reports.added import table_of
+from reports.cases import Case, completed, inputs_hash
 from reports.conditions import Finding
 from reports.evidence import Evidence
+from reports.fingerprints import Table, own_table
 from reports.rules import RULES, RULES_VERSION, Rule
 from storage.records import Verdict
 from storage.store import Store
 
 
-def judge(case: Case) -> Verdict:
-    """Return the verdict for one case: a pure function of its records and of the rules."""
-    evidence = Evidence(case)
+def version_with(table: Table) -> str:
+    """Return what a verdict was judged by: the rules' version, and the fingerprints added to it."""
+    return f"{RULES_VERSION}+{table.version}" if table.version else RULES_VERSION
+
+
+def judge(case: Case, fingerprints: Table | None = None) -> Verdict:
+    """Return the verdict for one case: a pure function of records, rules and fingerprints.
+
+    Without `fingerprints` it is judged by those that come with the program.
+    """
+    table = own_table() if fingerprints is None else fingerprints
+    evidence = Evidence(case, table)
     fired = _fire(evidence, [rule for rule in RULES if not rule.fallback])
     if not any(rule.status for rule, _ in fired):
         fallbacks = _fire(evidence, [rule for rule in RULES if rule.fallback])
@@ -24,7 +35,7 @@ def judge(case: Case) -> Verdict:
     assert deciding.status is not None  # the last fallback always fires and has one
     alleged = deciding.certainty is not None
     return Verdict(
-        rules_version=RULES_VERSION,
+        rules_version=version_with(table),
         status=deciding.status,
         layer=finding.layer if alleged else None,
         technique=finding.technique if alleged else None,
@@ -37,13 +48,27 @@ def judge(case: Case) -> Verdict:
 
 
 def judge_all(store: Store, cases: Sequence[Case]) -> dict[str, Verdict]:
-    """Return the verdicts of `cases` by measurement id, judging only what is not kept already."""
+    """Return the verdicts of `cases` by measurement id, judging only what is not kept already.
+
+    They are judged with the fingerprints that were added to this database.
+    """
+    table = table_of(store)
     inputs = {case.id: inputs_hash(case) for case in cases}
-    verdicts = store.verdicts(inputs, RULES_VERSION)
-    fresh = {case.id: judge(case) for case in cases if case.id not in verdicts}
+    verdicts = store.verdicts(inputs, version_with(table))
+    fresh = {
+        case.id: judge(completed(case, store, bodies=table.wants_bodies), table)
+        for case in cases
+        if case.id not in verdicts
+    }
     if fresh:
         store.put_verdicts((id, inputs[id], verdict) for id, verdict in fresh.items())
     return {**verdicts, **fresh}
+
+
+def judge_anew(store: Store, case: Case) -> Verdict:
+    """Return the verdict of one case with all that the database adds to it."""
+    table = table_of(store)
+    return judge(completed(case, store, bodies=table.wants_bodies), table)
 
 
 def _fire(evidence: Evidence, rules: Iterable[Rule]) -> list[tuple[Rule, Finding]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from probes.measure import Measured
 from probes.rounds import RoundDone
 from reports.cases import WITNESS_SECONDS, Case, gather, inputs_hash
-from reports.verdicts import judge
+from reports.verdicts import judge, judge_anew
 from storage.records import Measurement, Verdict, corrected_seconds, utc_text
 from storage.store import Store, Stored
 
@@ -31,7 +31,7 @@ def case_of(store: Store, measured: Measured) -> Case:
 def judge_and_keep(store: Store, measured: Measured) -> Verdict:
     """Return the verdict and put it into the cache."""
     case = case_of(store, measured)
-    verdict = judge(case)
+    verdict = judge_anew(store, case)
     store.put_verdicts([(case.id, inputs_hash(case), verdict)])
     return verdict
 

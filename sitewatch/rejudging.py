@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from reports.cases import gather, inputs_hash
-from reports.verdicts import judge, judge_all
+from reports.verdicts import judge_all, judge_anew
 from storage.records import Verdict
 from storage.store import Store
 
@@ -43,7 +43,7 @@ def rejudge(store: Store, *, everything: bool) -> Iterator[Rejudged]:
         fixed = {row.id for row in rows if row.fixed}
         cases = gather(store.measurements(urls=[url]))
         if everything:
-            after = {case.id: judge(case) for case in cases if case.id not in fixed}
+            after = {case.id: judge_anew(store, case) for case in cases if case.id not in fixed}
             store.put_verdicts(
                 (case.id, inputs_hash(case), after[case.id]) for case in cases if case.id in after
             )

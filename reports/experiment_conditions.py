@@ -1,0 +1,144 @@
+"""Conditions about experiments: contrasts, paired downloads, questions to no resolver."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from reports.attempts import host_of
+from reports.conditions import Finding, found
+from reports.contrast import ArmResult
+from reports.evidence import Evidence
+from reports.text import plain
+from storage.records import Exchange
+
+# What a page says of itself: status, title, where it leads, its bytes where it has no title.
+_Signature: TypeAlias = tuple[int | None, str, str, str]
+
+
+def hello_blocked(e: Evidence) -> Finding | None:
+    """The experiment in ClientHellos."""
+    return _name_blocked(e) if e.failed is not None and e.failed.layer == "tls" else None
+
+
+def request_blocked(e: Evidence) -> Finding | None:
+    """The experiment in requests in clear."""
+    return _name_blocked(e) if e.failed is not None and e.failed.layer == "http" else None
+
+
+def _name_blocked(e: Evidence) -> Finding | None:
+    """The name is cut off, refused or answered for at both addresses, and other names are not.
+
+    A chain that the machine's own root store accepts is somebody's here, not the network's.
+    """
+    failed = e.failed
+    if failed is None or failed.technique is None or failed.layer not in ("tls", "http"):
+        return None
+    if failed.layer == "http" and failed.secure:
+        return None
+    if failed.technique == "mitm" and _own_business(e):
+        return None
+    if not e.contrast.name_alone_decides(e.name):
+        return None
+    site, neutral = e.contrast.address("name@site"), e.contrast.address("name@neutral")
+    return found(failed, site=plain(site or ""), neutral=plain(neutral or ""))
+
+
+def _own_business(e: Evidence) -> bool:
+    chain = e.foreign_chain
+    return bool(e.measurement.line.intercepted) or (
+        chain is not None and chain.valid_by_system is True
+    )
+
+
+def page_forged(e: Evidence) -> Finding | None:
+    """One and the same answer came for the name from both addresses, and others for other names."""
+    answer = _clear_answer(e)
+    if answer is None:
+        return None
+    forged = _signature(answer)
+    name = host_of(answer.url)
+
+    def passes(arm: ArmResult) -> bool | None:
+        if not isinstance(arm.step, Exchange) or arm.step.status is None:
+            return None
+        return _signature(arm.step) != forged
+
+    contrast = e.contrasts("request").read_by(passes)
+    if not contrast.name_alone_decides(name):
+        return None
+    technique = "redirect" if forged[2] else "block-page"
+    words = {
+        "name": plain(name),
+        "page": "redirect" if forged[2] else "page",
+        "site": plain(contrast.address("name@site") or ""),
+        "neutral": plain(contrast.address("name@neutral") or ""),
+    }
+    return Finding(layer="http", technique=technique, words=words)
+
+
+def _clear_answer(e: Evidence) -> Exchange | None:
+    """The first answer of the first load that came in clear, where contrasts followed it up."""
+    named = {arm.name for arm in e.contrasts("request").results if arm.arm == "name@site"}
+    answers = (
+        step
+        for step in e.measurement.steps
+        if isinstance(step, Exchange)
+        and step.purpose == "main"
+        and step.url.startswith("http:")
+        and step.status is not None
+    )
+    return next((step for step in answers if host_of(step.url) in named), None)
+
+
+def _signature(page: Exchange) -> _Signature:
+    title = " ".join((page.title or "").split())
+    location = next((value for key, value in page.headers if key.lower() == "location"), "")
+    if 300 <= (page.status or 0) < 400 and location:
+        # A redirect to a page about the block often carries the name or the time as a parameter.
+        parts = urlsplit(location)
+        return page.status, "", f"{parts.netloc}{parts.path}", ""
+    return page.status, title, "", "" if title else (page.body_sha256 or "")
+
+
+def answered_for(e: Evidence) -> Finding | None:
+    """An address that runs no resolver answered the name: evidence of its own, and a remark."""
+    if not e.contrasts("question").answered_for(e.name):
+        return None
+    words = {
+        "name": plain(e.name),
+        "neutral": plain(e.contrasts("question").address("name@neutral") or ""),
+    }
+    return Finding(layer="dns", technique="injected", words=words)
+
+
+def injected_for_certain(e: Evidence) -> Finding | None:
+    """Injection shown by experiment, and it is what the visitor met."""
+    failed = e.failed
+    if failed is None or not e.repeated:
+        return None
+    if failed.layer != "dns" and not e.false_answers:
+        return None
+    return answered_for(e)
+
+
+def transfer_stopped(e: Evidence) -> Finding | None:
+    """A page inside valid TLS never ended, while a neutral name's transfers went on beside it."""
+    failed = e.failed
+    if failed is None or failed.layer != "http" or failed.technique is None:
+        return None
+    if not (failed.secure and e.repeated and e.reached_abroad and e.pairs.name_is_slower):
+        return None
+    return found(failed, slower=str(e.pairs.slower), pairs=str(e.pairs.slower + e.pairs.fair))
+
+
+def transfer_throttled(e: Evidence) -> Finding | None:
+    """The page came, but the name was much slower than a neutral one from the same address."""
+    if e.failed is not None or not e.pairs.name_is_slower:
+        return None
+    words = {
+        "name": plain(e.name),
+        "slower": str(e.pairs.slower),
+        "pairs": str(e.pairs.slower + e.pairs.fair),
+    }
+    return Finding(layer="http", technique="throttled", words=words)

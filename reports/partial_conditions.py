@@ -1,0 +1,69 @@
+"""Conditions about parts: what was interfered with although the page came, and what was not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from reports.attempts import family_counts
+from reports.conditions import Finding
+from reports.evidence import Evidence
+from reports.techniques import TCP_TECHNIQUES
+from reports.text import plain
+from reports.wording import listed
+from storage.records import Connect
+
+
+def some_addresses(e: Evidence) -> Finding | None:
+    """Addresses of the site failed at every try here, while a helper opened the very same ones.
+
+    An address that is dead for everybody is the site's own business.
+    """
+    if e.failed is not None or e.outcome is None:
+        return None
+    here: dict[str, list[Connect]] = defaultdict(list)
+    for step in e.connects:
+        if step.hop == 0 and family_counts(e.measurement.line, step.address):
+            here[step.address].append(step)
+    dead = {
+        address: steps
+        for address, steps in here.items()
+        if all(step.failure in TCP_TECHNIQUES for step in steps)
+        and any(opened_by_helper(e, step) for step in steps)
+    }
+    if not dead or len(dead) == len(here):
+        return None
+    first = next(iter(dead.values()))[0]
+    words = {
+        "name": plain(e.name),
+        "addresses": listed([plain(a) for a in sorted(dead)]),
+        "others": listed([plain(a) for a in sorted(here.keys() - dead.keys())]),
+    }
+    return Finding(layer="tcp", technique=TCP_TECHNIQUES[first.failure or ""], words=words)
+
+
+def opened_by_helper(e: Evidence, step: Connect) -> bool:
+    """Tell whether any helper opened a connection to this step's address and port."""
+    shown = f"[{step.address}]" if ":" in step.address else step.address
+    endpoint = f"{shown}:{step.port}"
+    return any(
+        answer.answered and endpoint in answer.connect and answer.connect[endpoint].status
+        for answer in e.measurement.helpers
+    )
+
+
+def quic_alone(e: Evidence) -> Finding | None:
+    """QUIC with the name failed where a neutral name's QUIC passed at the same time.
+
+    Without the neutral name a firewall on the way that lets no UDP by looks the same.
+    """
+    own = [s for s in e.quic if s.server_name.lower() == e.name and s.failure is not None]
+    passed = [s for s in e.quic if s.server_name.lower() != e.name and s.failure is None]
+    also = [s for s in e.quic if s.server_name.lower() == e.name and s.failure is None]
+    if not own or not passed or also:
+        return None
+    techniques = {"generic_timeout_error": "timeout", "timed_out": "timeout"}
+    technique = techniques.get(own[0].failure or "")
+    if technique is None and own[0].failure != "connection_refused":
+        return None
+    words = {"name": plain(e.name)}
+    return Finding(layer="quic", technique=technique or "refused", words=words)

@@ -1,0 +1,149 @@
+"""Rules for what is down, for what is this machine's own, and for interference by witnesses."""
+
+from __future__ import annotations
+
+from reports import conditions, page_conditions
+from reports import experiment_conditions as experiments
+from reports.rule import Rule
+
+# Weights: see `reports.rules`.
+WITNESS: tuple[Rule, ...] = (
+    Rule(
+        id="site.down",
+        status="down",
+        weight=-1.0,
+        needs="A view from abroad failed in the same way, and none reached the site.",
+        reason="{name} could not be reached from abroad either ({helpers} outside views failed "
+        "in the same way: {path}).",
+        condition=conditions.down_abroad,
+    ),
+    Rule(
+        id="site.no-such-name",
+        status="down",
+        weight=-1.0,
+        needs="The encrypted resolvers too say that the name does not exist.",
+        reason="Encrypted resolvers too say that {name} does not exist.",
+        condition=conditions.no_such_name,
+    ),
+    Rule(
+        id="machine.interception",
+        status="inconclusive",
+        needs="The unknown authority of the chain vouches for neutral sites too, or this "
+        "machine's own root store trusts it.",
+        reason="“{issuer}” vouches for other sites on this line too, or is trusted by this "
+        "machine: a program here or in the local network looks into the connections, and what it "
+        "showed for {name} says nothing of the site.",
+        condition=conditions.intercepted_here,
+    ),
+    Rule(
+        id="home.filter",
+        status="inconclusive",
+        certainty="suspected",
+        layer="dns",
+        weight=0.58,
+        needs="Only the resolver in the volunteer's own network (or beyond a tunnel) says so, "
+        "while public resolvers, asked in clear, do not.",
+        reason="For {name} {what} ({path}), but only from the resolver in the volunteer's own "
+        "network or beyond a tunnel: a filter there would look the same.",
+        condition=conditions.filtered_at_home,
+    ),
+    Rule(
+        id="dns.injected",
+        status="blocked",
+        certainty="likely",
+        layer="dns",
+        technique="injected",
+        weight=1.78,
+        needs="Repeats; two differing answers to one query, and the one that was believed is not "
+        "the site's while an encrypted resolver's completes valid TLS.",
+        reason="A forged answer raced the true one for {name}: it named {address}, which is not "
+        "the site's, while the address from an encrypted resolver completed valid TLS.",
+        condition=conditions.injected,
+    ),
+    Rule(
+        id="dns.forged",
+        status="blocked",
+        certainty="likely",
+        layer="dns",
+        technique="forged-address",
+        weight=1.55,
+        needs="Repeats; the system resolver's address completes no valid TLS and nobody else "
+        "knows it; an encrypted resolver's does; a view from abroad reached the site.",
+        reason="The system's resolver gave {address} for {name}, which completes no valid TLS "
+        "and which nobody else knows; the address from an encrypted resolver does.",
+        condition=conditions.forged_likely,
+    ),
+    Rule(
+        id="dns.refuses",
+        status="blocked",
+        certainty="likely",
+        layer="dns",
+        weight=1.61,
+        needs="Repeats; no address from the system's resolver; an encrypted resolver's address "
+        "completes valid TLS; a view from abroad reached the site.",
+        reason="For {name} {what} ({path}), while the address from an encrypted resolver "
+        "completed valid TLS and the site was reached from abroad.",
+        condition=conditions.resolver_lies,
+    ),
+    Rule(
+        id="tls.interception",
+        status="blocked",
+        certainty="likely",
+        layer="tls",
+        technique="mitm",
+        weight=1.55,
+        needs="Repeats; a chain by an unknown authority at the site's own address; the site is "
+        "reached from abroad; a neutral site's chain is untouched on this machine.",
+        reason="The certificate shown for {name} was issued by the unknown “{issuer}”; the site "
+        "was reached from abroad and a neutral site's certificate was untouched here.",
+        condition=conditions.interception_likely,
+    ),
+    Rule(
+        id="http.transfer-stopped",
+        status="blocked",
+        certainty="likely",
+        layer="http",
+        weight=1.60,
+        needs="Repeats; a page inside valid TLS does not end; downloads from the same address "
+        "under a neutral name are several times as fast beside it; a view from abroad reached it.",
+        reason="For {name} {what} ({path}); in {slower} of {pairs} pairs of downloads from the "
+        "same server it was at most a third as fast as under a neutral name.",
+        condition=experiments.transfer_stopped,
+    ),
+    Rule(
+        id="http.likely-page",
+        status="blocked",
+        certainty="likely",
+        layer="http",
+        technique="block-page",
+        weight=1.55,
+        needs="Repeats; a page or redirect in clear that is known as a block page somewhere, and "
+        "a view from abroad got another.",
+        reason="What came for {name} looks like the block page {known} ({source}), and views from "
+        "abroad got another page.",
+        condition=page_conditions.likely_block_page,
+    ),
+    Rule(
+        id="http.altered-here",
+        status="blocked",
+        certainty="likely",
+        layer="http",
+        weight=1.55,
+        needs="Repeats; the page in clear differs from every helper's, and another network of "
+        "the country got the helper's.",
+        reason="The page of {name} differs from what abroad and {who} in the same country got "
+        "({path}).",
+        condition=page_conditions.altered_for_certain_places,
+    ),
+    Rule(
+        id="two-witnesses",
+        status="blocked",
+        certainty="likely",
+        weight=1.60,
+        needs="Repeats; a view from abroad reached the site; and a contrast or another network "
+        "of the country speaks against the server refusing it.",
+        reason="For {name} {what} ({path}) again and again; it was reached from abroad, and "
+        "{second}.",
+        condition=conditions.two_witnesses,
+    ),
+)
