@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-import dns.asyncquery
 import dns.exception
 import dns.message
 import dns.rcode
@@ -24,6 +23,7 @@ import dns.rdatatype
 import h11
 
 from lab.described import HelperServer
+from lab.dns_client import ask
 from lab.helper_troubles import twisted
 from lab.http_client import Headers, get
 from lab.messages import Request, Respond, Response
@@ -120,9 +120,7 @@ class Helper:
         for kind in ("A", "AAAA") if self.address6 else ("A",):
             try:
                 query = dns.message.make_query(host, kind)
-                reply = await dns.asyncquery.udp(
-                    query, _RESOLVER, timeout=self.timeout, source=self.address
-                )
+                reply = await ask(query, _RESOLVER, source=self.address, timeout=self.timeout)
             except (dns.exception.DNSException, OSError):
                 return [], "dns_server_failure"
             if reply.rcode() == dns.rcode.NXDOMAIN:

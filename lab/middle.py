@@ -13,9 +13,7 @@ from lab.censor import forged_reply
 from lab.clock import ScenarioClock
 from lab.described import Captive
 from lab.dns_server import Answer, Reply
-from lab.forging import Forger
 from lab.http_server import converse_over, server_context
-from lab.interceptor import intercept
 from lab.messages import Request, Respond, Response
 from lab.plan import Middle, Plan
 from lab.scenario import Censor
@@ -36,6 +34,9 @@ async def serve_middle(
 ) -> None:
     """Serve one box for ever."""
     if middle.purpose == "antivirus":
+        from lab.forging import Forger  # heavy, with its library of certificates
+        from lab.interceptor import intercept
+
         issuer = plan.scenario.networks[middle.number].antivirus
         forger = Forger(issuer, forger_folder, now=datetime.fromtimestamp(clock.now(), UTC))
         tasks = [
