@@ -1,4 +1,4 @@
-"""Spans: runs of failing readings of one vantage, before they are pooled over a network."""
+"""Spans: failing readings of one vantage and its open ones around them, before they are pooled."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import msgspec
 
 from reports.readings import Reading
 
-# One open reading between failing ones does not end a span: leaky filters let some loads pass.
-# Two do, and so does one where the failures around it lie further apart than this: nothing then
-# says that the site was blocked in between.
+# Where open readings lie between failing ones that are further apart than this, nothing says that
+# the site was blocked in between, however leaky the filter: a new episode begins.
 LEAK_SECONDS = 48 * 3600
 POSSIBLE_RUN = 3  # suspicions in a row before a `possible` episode is worth a row
 
@@ -32,28 +31,6 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
         return self.failing[-1]
 
 
-def blocked_spans(readings: Sequence[Reading]) -> list[Span]:
-    """Return the blocked spans of one vantage and target; `readings` stand in order of time."""
-    spans: list[Span] = []
-    failing: list[Reading] = []
-    opened: list[Reading] = []  # since the last failing one
-    before: Reading | None = None
-    for reading in readings:
-        if reading.is_open:
-            opened.append(reading)
-        elif reading.is_blocked:
-            if failing and _ends(failing[-1], opened, reading):
-                spans.append(_span(before, failing, opened))
-                failing = []
-            if not failing:
-                before = opened[-1] if opened else None
-            failing.append(reading)
-            opened = []
-    if failing:
-        spans.append(_span(before, failing, opened))
-    return spans
-
-
 def suspected_spans(readings: Sequence[Reading]) -> list[Span]:
     """Return runs of nothing but suspicions, bounded by open readings or by nothing.
 
@@ -69,21 +46,6 @@ def suspected_spans(readings: Sequence[Reading]) -> list[Span]:
             spans += _possible(bound, failing, reading)
             failing, bound = [], reading
     return spans + _possible(bound, failing, None)
-
-
-def _ends(last: Reading, opened: Sequence[Reading], reading: Reading) -> bool:
-    if len(opened) >= 2:
-        return True
-    return bool(opened) and reading.seconds - last.seconds > LEAK_SECONDS
-
-
-def _span(before: Reading | None, failing: list[Reading], opened: Sequence[Reading]) -> Span:
-    return Span(
-        vantage=failing[0].vantage,
-        before=before,
-        failing=tuple(failing),
-        after=opened[0] if opened else None,
-    )
 
 
 def _possible(before: Reading | None, failing: list[Reading], after: Reading | None) -> list[Span]:
