@@ -102,7 +102,8 @@ class _Program:
                 return
             async with asyncio.timeout(_HEAD_SECONDS):
                 name = await peek_name(accepted)
-            if self._choose is not None and matches(name, self._names):
+            ipv4 = ":" not in destination
+            if self._choose is not None and ipv4 and matches(name, self._names):
                 await serve_one(accepted, self._choose)
                 return
             await _pass_through(accepted, self._upstream(name, destination), self._port)
@@ -112,7 +113,8 @@ class _Program:
             head = await _read_head(accepted)
         host = host_header(head) or ""
         upstream = self._upstream(host, destination)
-        if self._censor.kind == "http-alter" and matches(host, self._names):
+        meant = not self._names or matches(host, self._names)
+        if self._censor.kind == "http-alter" and meant:
             await self._alter(accepted, upstream, head)
             return
         await _pass_through(accepted, upstream, self._port, head)

@@ -370,7 +370,7 @@ def _word(error: object) -> str:
         return "closed"
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""
-        if "ALERT" in reason:
+        if "ALERT" in reason or reason.startswith("TLSV1_"):
             return "alert"
         return "not-tls" if reason in _NOT_TLS else f"TLS: {reason}"
     if isinstance(error, OSError) and error.errno in _UNREACHABLE:

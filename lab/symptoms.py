@@ -50,7 +50,11 @@ def check_symptoms(world: World) -> list[Symptom]:
     symptoms = world.scenario.symptoms
     argv = [sys.executable, str(_CLIENT), json.dumps(_told(world, list(symptoms)))]
     with world.popen(world.clients[0], argv, stdout=subprocess.PIPE) as process:
-        output, _ = process.communicate(timeout=_SECONDS)
+        try:
+            output, _ = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
     answers = json.loads(output) if process.returncode == 0 else {}
     return [
         Symptom(line, wanted, answers.get(line, "the client failed"))

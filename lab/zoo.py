@@ -74,14 +74,18 @@ def run_one(
 
     The program that measures is among `running` while it does.
     """
-    began, symptoms = time.monotonic(), []
-    with World(scenario, seed=_SEED, pki=pki) as world:
-        verdict, trouble = _measure(world, tier, folder / f"{scenario.name}-{tier}.db", running)
-        if not _remembers(scenario):
-            symptoms = check_symptoms(world)
-    if _remembers(scenario):
+    began, database = time.monotonic(), folder / f"{scenario.name}-{tier}.db"
+    verdict, trouble, symptoms = None, "", list[Symptom]()
+    try:
         with World(scenario, seed=_SEED, pki=pki) as world:
-            symptoms = check_symptoms(world)
+            verdict, trouble = _measure(world, tier, database, running)
+            if not _remembers(scenario):
+                symptoms = check_symptoms(world)
+        if _remembers(scenario):
+            with World(scenario, seed=_SEED, pki=pki) as world:
+                symptoms = check_symptoms(world)
+    except LabUnavailable as error:  # it was there at the start: this machine is too busy now
+        trouble = str(error)
     return Result(
         name=scenario.name,
         title=scenario.title,

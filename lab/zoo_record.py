@@ -53,7 +53,7 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def symptoms_hold(self) -> bool:
-        return all(Symptom(*one).holds for one in self.symptoms)
+        return bool(self.symptoms) and all(Symptom(*one).holds for one in self.symptoms)
 
     @property
     def is_right(self) -> bool:
