@@ -97,8 +97,7 @@ def _wait_until_listening(process: subprocess.Popen[bytes], command: Command) ->
     for port in command.ports:
         while not _listens(command.address, port):
             if process.poll() is not None or time.monotonic() > deadline:
-                what = f"{command.words[0]} at {command.host}"
-                raise TimeoutError(f"{what} does not listen on port {port}")
+                raise TimeoutError(f"{command.words[0]} does not listen on port {port}")
             time.sleep(_LOOK_AGAIN_SECONDS)
 
 

@@ -167,7 +167,10 @@ def _start(
         enter(space.mounts)
         os.chdir(order.folder)
         log = Path(order.folder) / f"{command.host}.log"
-        run_command(command, certificates, Path(order.ca), log, ready)
+        try:
+            run_command(command, certificates, Path(order.ca), log, ready)
+        except OSError as error:
+            print(f"lab: the program at {command.host}: {error}", file=sys.stderr)
 
     gc.freeze()  # what is there already stays shared between the processes
     children = {}

@@ -77,6 +77,9 @@ def _manner_mistakes(key: str, site: Site) -> Iterator[str]:
         yield f"key {key}: rate must be above 0, delay_ms and size not below"
     if any(not 0 < port < 65536 for port in site.ports):
         yield f"key {key}.ports: a port is from 1 to 65535"
+    sent = (site.redirect, site.refuse_location, *site.headers, *site.headers.values())
+    if not all(text.isascii() and text.isprintable() for text in sent):
+        yield f"key {key}: headers and redirects must be printable ASCII"
     try:
         "".encode(site.charset)
     except LookupError:

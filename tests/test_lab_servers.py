@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.network import World
+from lab.network import LabUnavailable, World
 from lab.scenario import load_scenario
 from tests.lab_clients import ask, fetch2, fetch3, issuer, raw_https, several
 from tests.lab_worlds import (
@@ -348,3 +351,25 @@ def test_any_program_can_stand_at_a_host(world: World) -> None:
     page = inside(world, "isp", raw_https, "http://program.example:8080/dev")
     assert page["line"].startswith("HTTP/1.0 200")
     assert "net0" in page["text"]  # it runs in the servers' namespace
+
+
+def test_a_program_that_never_listens_is_named_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = 'country = "KZ"\nnetworks = [{name = "isp", asn = 64496}]\n[[sites]]\n'
+    path = tmp_path / "program.toml"
+    path.write_text(text + 'host = "x.example"\ncommand = ["true"]\n')
+    with pytest.raises(LabUnavailable), World(load_scenario(path)):
+        pass
+    said = capfd.readouterr().err
+    assert said == "lab: the program at x.example: true does not listen on port 443\n"
+
+
+def test_curl_meets_what_the_scenario_says(world: World) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    script = "for name in h2 expired cut geo-refuse; do curl -sm 9 -o /dev/null "
+    script += "-w '%{http_version} %{http_code} %{exitcode}\\n' https://$name.example/; done"
+    with world.popen("isp", ["sh", "-c", script], stdout=subprocess.PIPE) as process:
+        said = process.communicate(timeout=60)[0].decode().splitlines()
+    assert said == ["2 200 0", "0 000 60", "1.1 200 18", "0 000 7"]
