@@ -40,6 +40,27 @@ def _table(stamps: tuple[tuple[Path, int], ...]) -> Table:
     return Table(rows, hashed.hexdigest()[:8]) if stamps else own_table()
 
 
+def add_table(source: Path, database: str) -> int:
+    """Check a table, copy it beside the database and return its number of rows.
+
+    Raises `ReportError` naming file, line and column; then nothing is written.
+    """
+    if "://" in database:
+        raise ReportError(f"{source.name}: fingerprints are kept beside a database that is a file")
+    text = read_text(source)
+    rows = sum(1 for _ in read_table(text, str(source)))
+    folder = folder_of(database)
+    target = folder / f"{source.stem}.csv"
+    part = target.with_suffix(".part")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part.write_text(text, "utf-8")
+        part.replace(target)
+    except OSError as error:
+        raise ReportError(f"{target}: {error.strerror}") from error
+    return rows
+
+
 def read_text(path: Path) -> str:
     """Return a table's text; raises `ReportError` in one line."""
     try:

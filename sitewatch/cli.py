@@ -22,6 +22,7 @@ _COMMANDS = {
     "import": "importing",
     "verify": "verify",
     "judge": "judge",
+    "explain": "explain",
     "doctor": "doctor",
     "pause": "pause",
     "resume": "resume",

@@ -28,6 +28,17 @@ def case_of(store: Store, measured: Measured) -> Case:
     return next(case for case in cases if case.id == measured.id)
 
 
+def case_of_id(store: Store, id: str) -> Case | None:
+    """Return the case of a measurement in the store, or of what it follows; None: not there."""
+    stored = store.measurement(id)
+    if stored is not None and stored.record.follows is not None:
+        stored = store.measurement(stored.record.follows)
+    if stored is None:
+        return None
+    followed = tuple((each.id, each.record) for each in store.follow_ups(stored.id))
+    return case_of(store, Measured(stored.id, stored.record, followed))
+
+
 def judge_and_keep(store: Store, measured: Measured) -> Verdict:
     """Return the verdict and put it into the cache."""
     case = case_of(store, measured)

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from reports.added import add_table
+from reports.errors import ReportError
 from sitewatch.consent import ConsentRecord, consented
 from sitewatch.consenting import marker_of
 from sitewatch.console import Failed, safe, say, told_in_one_line
@@ -101,3 +103,20 @@ def _fetch(url: str, target: Path) -> date | None:
         return parsedate_to_datetime(modified or "").date()
     except ValueError:
         return None  # the file's own time is taken then
+
+
+@command.command("add-fingerprints", epilog="Example: sitewatch data add-fingerprints fp.csv")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@config_option
+@database_option
+def add_fingerprints(file: Path, config_path: Path | None, database: str | None) -> None:
+    """Have verdicts know the block pages and addresses of FILE.
+
+    FILE is a table in the columns of ooni/blocking-fingerprints. It is copied beside the
+    database; one of the same name is replaced, and its licence is yours to keep. Run `sitewatch
+    judge` afterwards to judge older measurements by it.
+    """
+    installation = Installation.load(config_path, database)
+    with told_in_one_line(ReportError):
+        rows = add_table(file, installation.database)
+    say(f"{safe(file.name)}: {rows} fingerprints added")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from reports.errors import ReportError
 from reports.rules import RULES_VERSION
 from sitewatch.console import safe, say, told_in_one_line
 from sitewatch.installation import Installation
@@ -31,7 +32,7 @@ def command(
     A measurement whose content retention has dropped keeps the verdict it had.
     """
     installation = Installation.load(config_path, database)
-    with installation.open_store(create=False) as store, told_in_one_line(StoreError):
+    with installation.open_store(create=False) as store, told_in_one_line(StoreError, ReportError):
         done = list(rejudge(store, everything=everything))
     changed = [change for site in done for change in site.changed]
     if as_json:
