@@ -1,7 +1,7 @@
 """Measure the detector of episodes against a known truth and against other detectors.
 
-    python -m bench.episodes                  one seed, all scenarios; about two minutes
-    python -m bench.episodes --seeds 10       what docs/accuracy.md prints
+    python -m bench.episodes                  one seed, all scenarios; under two minutes
+    python -m bench.episodes --seeds 3        what docs/accuracy.md prints
     python -m bench.episodes --only leaky     scenarios whose name holds the word
     python -m bench.episodes --scale          5,000,000 verdicts in 7,000 series
 
@@ -252,6 +252,7 @@ def run(scenarios: Sequence[Scenario], seeds: range) -> None:
         _row(scenario.name, score)
         everything.add(score)
     _row("all", everything)
+    single.delays.clear()  # it was not run online
     _row("the model, each series alone", single)
     for name, (_, limits) in RIVALS.items():
         scores = rivals[name]

@@ -111,7 +111,10 @@ def _two_sided(
 
 
 RIVALS: dict[str, tuple[Callable[[VerdictArrays, Floats], list[list[Call]]], Floats]] = {
-    "hourly-median CUSUM": (median_cusum, np.array([0.7, 1.4, 2.1, 2.8, 3.5, 4.9, 7.0, 10.0])),
-    "count-based CUSUM": (count_cusum, np.array([4.0, 7.0, 10.0, 14.0, 18.0, 25.0, 35.0, 50.0])),
-    "so many in a row": (in_a_row, np.array([2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 20.0])),
+    "hourly-median CUSUM": (median_cusum, np.array([1.4, 2.8, 3.5, 5.0, 7.0, 10.0, 15.0, 25.0])),
+    "count-based CUSUM": (
+        count_cusum,
+        np.array([7.0, 14.0, 25.0, 50.0, 80.0, 120.0, 180.0, 260.0]),
+    ),
+    "so many in a row": (in_a_row, np.array([2.0, 3.0, 5.0, 8.0, 12.0, 14.0, 17.0, 20.0])),
 }
