@@ -373,3 +373,19 @@ def test_curl_meets_what_the_scenario_says(world: World) -> None:
     with world.popen("isp", ["sh", "-c", script], stdout=subprocess.PIPE) as process:
         said = process.communicate(timeout=60)[0].decode().splitlines()
     assert said == ["2 200 0", "0 000 60", "1.1 200 18", "0 000 7"]
+
+
+@pytest.mark.browser
+@pytest.mark.long
+def test_chromium_meets_what_the_scenario_says(world: World, tmp_path: Path) -> None:
+    # It has a root store of its own, hence the flag; the namespaces are its sandbox here.
+    flags = f"--headless --no-sandbox --disable-gpu --user-data-dir={tmp_path}/profile "
+    flags += "--disable-dev-shm-usage --ignore-certificate-errors --dump-dom"
+    pages = []
+    for host in ("captcha.example", "geo-refuse.example"):
+        argv = ["chromium", *flags.split(), f"https://{host}/"]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with world.popen("isp", argv, **pipes) as process:
+            pages.append(process.communicate(timeout=120)[0].decode())
+    assert "<title>Just a moment...</title>" in pages[0]
+    assert "ERR_CONNECTION_REFUSED" in pages[1]
