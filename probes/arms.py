@@ -62,6 +62,7 @@ async def try_request(prober: Prober, trace: Trace, stage: Stage, arm: Contrast)
                 arm.address,
                 timeout=limits.http_timeout,
                 trusted=False,
+                wire=connection.wire_received,
             )
     finally:
         connection.close()

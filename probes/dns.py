@@ -31,7 +31,7 @@ _FAMILIES = {"A": socket.AF_INET, "AAAA": socket.AF_INET6}
 LINGER = 1.5
 # Questions that are still listened to hold a socket each, long after their target gave its slot
 # back; together with the connections of the targets under way they stay below 256.
-MOST_LISTENING = 160
+MOST_LISTENING = 136
 _MOST_REPLIES = 8
 _LARGEST_DATAGRAM = 65535
 
@@ -138,16 +138,22 @@ class UdpQuestion:
     async def _collect(
         self, sock: socket.socket, watch: Stopwatch, timeout: float, linger: float
     ) -> None:
+        until = timeout
         while len(self.replies) < _MOST_REPLIES:
-            wait = timeout if self.first is None else linger
-            left = wait - (0 if self.first is None else self._since_first(watch))
+            left = until - watch.microseconds() / 1e6
             if left <= 0 or not await readable(sock, left):
                 return
-            data, ancillary, _, _ = sock.recvmsg(_LARGEST_DATAGRAM, 64)
+            try:
+                data, ancillary, _, _ = sock.recvmsg(_LARGEST_DATAGRAM, 64)
+            except OSError as error:
+                # An ICMP error overtakes what is there already: an address that runs no resolver
+                # refuses, and somebody on the way may have answered all the same.
+                self.first = self.first or Answer(failure=failure_of(error))
+                until = min(until, watch.microseconds() / 1e6 + linger)
+                continue
             self._take(data, _ip_ttl(ancillary), watch)
-
-    def _since_first(self, watch: Stopwatch) -> float:
-        return (watch.microseconds() - self.replies[0].after_us) / 1e6
+            if self._arrived.is_set():
+                until = min(until, self.replies[0].after_us / 1e6 + linger)
 
     def _take(self, data: bytes, ip_ttl: int | None, watch: Stopwatch) -> None:
         after, raw = watch.microseconds(), self._trace.keep(data)
@@ -166,7 +172,7 @@ class UdpQuestion:
                 raw=raw,
             )
         )
-        if fits and self.first is None:
+        if fits and not self._arrived.is_set():
             self.first = answer
             self._arrived.set()
 

@@ -32,6 +32,8 @@ class ByteStream(Protocol):
     @property
     def http2(self) -> bool: ...
 
+    def wire_received(self) -> int: ...
+
     async def send(self, data: bytes) -> None: ...
 
     async def receive(self, most: int = 65536) -> bytes: ...
@@ -203,10 +205,12 @@ async def exchange(
     trusted: bool,
     protocol: str = "http/1.1",
     cap: int | None = None,
+    wire: Callable[[], int] | None = None,
 ) -> Reply:
     """Send a GET and record the step; bodies outside valid TLS, or of odd replies, are kept."""
     host = request.headers.get("host", "")
     watch = trace.watch()
+    came_before = wire() if wire else 0
     cap = cap or (CAP_INSIDE_VALID_TLS if trusted else CAP_OTHERWISE)
     reply, failure = Reply(), None
     try:
@@ -249,6 +253,7 @@ async def exchange(
             declared_bytes=_declared_length(reply),
             truncated=None if reply.status is None else reply.truncated or len(body) >= cap,
             received_bytes=None if reply.status is None else len(reply.raw),
+            wire_bytes=wire() - came_before if wire else None,
             first_byte_us=reply.first_byte_us,
             last_byte_us=reply.last_byte_us,
             language=language_of(body, reply.header("content-language")),

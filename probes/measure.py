@@ -71,14 +71,14 @@ async def _observe(
 ) -> None:
     """Visit, ask helpers in parallel, and reload twice where something looks wrong."""
     names: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
-    visit = Visit(prober, trace, full=True, first_hop=names)
+    visit = Visit(prober, trace, full=True, slot=True, first_hop=names)
     helping = [
         asyncio.create_task(_help(prober, trace, helper, url, names))
         for helper in prober.settings.helpers.urls
     ]
     try:
         await visit.run(url)
-        await asyncio.gather(*helping)
+        await prober.patiently(asyncio.gather(*helping))
         async with prober.idle():
             await visit.settle()
         wrong = looks_wrong(trace.steps, trace.helpers, 0)
@@ -96,7 +96,7 @@ async def _reload(prober: Prober, trace: Trace, url: str) -> None:
     """Visit again, as a browser would, until one visit goes well or patience ends."""
     for attempt, seconds in enumerate(RELOAD_AFTER, start=1):
         await prober.rest(seconds)
-        visit = Visit(prober, trace, full=False, attempt=attempt)
+        visit = Visit(prober, trace, full=False, slot=True, attempt=attempt)
         try:
             await visit.run(url)
             async with prober.idle():

@@ -78,6 +78,7 @@ async def _download(
                 trusted=True,
                 protocol=transport.protocol,
                 cap=DOWNLOAD_CAP,
+                wire=stream.wire_received,
             )
     finally:
         stream.close()
@@ -89,4 +90,4 @@ async def _download(
 def _rate(step: Exchange) -> float:
     """Return bytes per second until the last byte; a freeze counts until our patience ended."""
     end = step.duration_us if step.failure == Failure.TIMEOUT else step.last_byte_us
-    return (step.received_bytes or 0) / (end / 1e6) if end else 0.0
+    return (step.wire_bytes or 0) / (end / 1e6) if end else 0.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from probes.certificates import CertificateJudge
 from probes.clock import Clock
@@ -21,6 +22,10 @@ from storage.records import Line, Vantage
 
 _RECENT = 10  # so many visits are looked back on to notice that the line has gone
 _FEWEST = 4
+_LONG = 1.0  # seconds after which a wait for the network gives the slot to others
+_MOST_WAITING = 40
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Prober:
     doh: Sequence[DohResolver] = ()
     slots: asyncio.Semaphore = field(init=False)
     listening: asyncio.Semaphore = field(init=False)
+    _waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_WAITING))
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def __post_init__(self) -> None:
@@ -112,6 +118,21 @@ class Prober:
             yield
         finally:
             await self.slots.acquire()
+
+    async def patiently(self, work: Awaitable[_T]) -> _T:
+        """Return what `work` of the network gives; when that takes long others get the slot.
+
+        Only so many may wait beside the slots, since each holds sockets.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task}, timeout=_LONG)
+            if not task.done() and not self._waiting.locked():
+                async with self._waiting, self.idle():
+                    await asyncio.wait({task})
+            return await task
+        finally:
+            task.cancel()  # without effect where it is done
 
     async def rest(self, seconds: float) -> None:
         """Wait on purpose, without holding the caller's slot."""

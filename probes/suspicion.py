@@ -81,11 +81,16 @@ def stalled_exchange(steps: Sequence[Step], attempt: int) -> Suspect | None:
     for step in mine:
         if not isinstance(step, Exchange) or step.connection not in names:
             continue
-        stopped = step.status is not None and step.failure == Failure.TIMEOUT
+        # A record of TLS holds up to 16 KB: what froze inside the first one was never read.
+        began = step.status is not None or (step.wire_bytes or 0) >= _A_PAGE_BEGAN
+        stopped = began and step.failure == Failure.TIMEOUT
         if stopped or _is_slow(step):
             shaken = names[step.connection]
             return Suspect(shaken.server_name or shaken.address, shaken.address, shaken.port)
     return None
+
+
+_A_PAGE_BEGAN = 2048  # bytes: more than the tickets that follow a handshake
 
 
 def _is_slow(step: Exchange) -> bool:

@@ -25,6 +25,8 @@ class Connection:
     address: str
     port: int
 
+    received: int = 0  # bytes, of which the reader may have understood nothing yet
+
     http2 = False  # only ever negotiated inside TLS
 
     async def send(self, data: bytes) -> None:
@@ -32,7 +34,13 @@ class Connection:
 
     async def receive(self, most: int = 65536) -> bytes:
         """Return the next bytes; empty means that the other side closed."""
-        return await asyncio.get_running_loop().sock_recv(self.sock, most)
+        data = await asyncio.get_running_loop().sock_recv(self.sock, most)
+        self.received += len(data)
+        return data
+
+    def wire_received(self) -> int:
+        """Return how many bytes have come from the peer's TCP."""
+        return self.received
 
     def state(self) -> TcpState | None:
         """Return what the kernel knows of it: bytes acknowledged, segments sent again."""

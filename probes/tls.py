@@ -67,6 +67,10 @@ class TlsStream:
         """Tell whether the server chose HTTP/2."""
         return self.tls.selected_alpn_protocol() == "h2"
 
+    def wire_received(self) -> int:
+        """Return how many bytes have come from the peer's TCP, encrypted as they were."""
+        return self.connection.received
+
     async def send(self, data: bytes) -> None:
         self.tls.write(data)
         await self._flush()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
@@ -21,6 +22,8 @@ from probes.tls import TlsStream, handshake
 from probes.trace import Stage, Trace
 from storage.failures import Failure
 from storage.records import Connect
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -40,6 +43,7 @@ class Visit:
     trace: Trace
     full: bool  # ask all resolvers and try all addresses, not only what a browser would
     attempt: int = 0
+    slot: bool = False  # is it made while holding one of the prober's slots
     first_hop: asyncio.Future[Addresses] | None = None  # told when the first names are known
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
     listening: list[asyncio.Task[None]] = field(default_factory=list)
@@ -50,7 +54,7 @@ class Visit:
         for hop in range(MOST_HOPS + 1):
             stage = Stage("repeat" if self.attempt else "main", hop, self.attempt)
             parts = urlsplit(url)
-            addresses = await self._resolve(stage, parts.hostname or "")
+            addresses = await self.patiently(self._resolve(stage, parts.hostname or ""))
             self.listening += addresses.listening
             if self.first_hop is not None and not self.first_hop.done():
                 self.first_hop.set_result(addresses)
@@ -61,6 +65,10 @@ class Visit:
             if following is None:
                 return
             seen, url = url, following
+
+    async def patiently(self, work: Awaitable[_T]) -> _T:
+        """Wait for `work`; where the visit holds a slot, a long wait gives it to others."""
+        return await (self.prober.patiently(work) if self.slot else work)
 
     async def settle(self) -> None:
         """Wait for the resolvers that are still listened to."""
@@ -177,14 +185,16 @@ class Visit:
         evidence; that reply is not followed any further.
         """
         tried = [*addresses.system, *addresses.others]
-        opened = await asyncio.gather(*(self._open(stage, parts, each) for each in tried))
+        opened = await self.patiently(
+            asyncio.gather(*(self._open(stage, parts, each) for each in tried))
+        )
         streams = dict(zip(tried, opened, strict=True))
         usable = [each for each in tried if streams[each] is not None]
         try:
             chosen = self._choose(usable, addresses, streams)
             if chosen is None:
                 return None
-            reply = await self._get(stage, parts, chosen, streams[chosen], referer)
+            reply = await self.patiently(self._get(stage, parts, chosen, streams[chosen], referer))
         finally:
             for stream in opened:
                 if stream is not None:
@@ -252,6 +262,7 @@ class Visit:
                 timeout=settings.limits.http_timeout,
                 trusted=trusted,
                 protocol=transport.protocol,
+                wire=stream.wire_received,
             )
             self.cookies = httpx.Cookies(client.cookies)
         return reply

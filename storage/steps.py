@@ -148,6 +148,7 @@ class Exchange(Value, frozen=True, kw_only=True, tag="exchange", tag_field="kind
     body_bytes: int | None = None  # decoded bytes received
     declared_bytes: int | None = None  # Content-Length as sent
     received_bytes: int | None = None  # of the body as it came, undecoded
+    wire_bytes: int | None = None  # from the peer's TCP in this step, TLS and headers included
     first_byte_us: int | None = None  # from the start until the first byte of the body
     last_byte_us: int | None = None  # until the last: a stall is the silence after it
     language: str | None = None  # as the page itself says, else its Content-Language
