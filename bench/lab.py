@@ -28,7 +28,7 @@ from lab.network import World  # noqa: E402
 from lab.scenario import load_scenario  # noqa: E402
 
 BULK_PORT, SHORT_PORT = 9000, 9001
-BULK_SECONDS, CONNECTIONS, CLIENTS = 3.0, 6000, 4
+BULK_SECONDS, CONNECTIONS, CLIENTS = 3.0, 12000, 8
 WANTED_MEGABYTES, WANTED_CONNECTIONS = 100, 2000
 IDLE_SECONDS = 2.0
 RULES = ("tls-drop", "tls-reset", "dns-race", "dns-forge", "http-drop", "http-reset", "http-page")

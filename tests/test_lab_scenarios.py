@@ -173,3 +173,11 @@ def test_a_route_passes_the_censor_before_any_server() -> None:
         for address in plan.server_addresses():
             route = plan.route(network.name, address)
             assert 1 <= route.censor <= len(route.routers)
+
+
+def test_a_cdn_can_change_its_address_with_time(tmp_path: Path) -> None:
+    text = MINIMAL + '[[sites]]\nhost = "cdn.example"\ncdn = "time"\n'
+    site = make_plan(load_scenario(write(tmp_path, text)), 1).sites["cdn.example"]
+    answers = [site.answer("8.8.8.8", "isp", float(now)) for now in range(0, 60, 5)]
+    assert answers[0] == answers[1] != answers[2]
+    assert {one for answer in answers for one in answer} == set(site.addresses)
