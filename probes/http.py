@@ -208,8 +208,7 @@ async def exchange(
     wire: Callable[[], int] | None = None,
 ) -> Reply:
     """Send a GET and record the step; bodies outside valid TLS, or of odd replies, are kept."""
-    host = request.headers.get("host", "")
-    watch = trace.watch()
+    host, watch = request.headers.get("host", ""), trace.watch()
     came_before = wire() if wire else 0
     cap = cap or (CAP_INSIDE_VALID_TLS if trusted else CAP_OTHERWISE)
     reply, failure = Reply(), None
@@ -217,22 +216,12 @@ async def exchange(
         async with asyncio.timeout(timeout):
             await _receive(client, request, cap, reply, watch.microseconds)
     except NETWORK_ERRORS as error:
-        failure = failure_of(error)
-        if failure is Failure.HTTP_MALFORMED and reply.status is not None:
-            failure = Failure.HTTP_TRUNCATED  # the connection ended inside a body
-        elif failure is Failure.HTTP_MALFORMED and "without sending" in str(error):
-            failure = Failure.EOF  # it ended before a reply began
-    try:
-        body = decoded(bytes(reply.raw), reply.header("content-encoding"), cap)
-    except zlib.error:
-        body, failure = bytes(reply.raw), failure or Failure.HTTP_UNDECODABLE
-    url = str(request.url)
+        failure = _exact(failure_of(error), reply, error)
+    body, undecodable = _body(trace, reply, cap, trusted=trusted)
     location = reply.header("location")
-    failure = failure or redirect_failure(url, reply.status, location, stage.hop)
-    if trace.neutral and trusted:
-        learn_from_page(trace.own, reply.headers, body)
-    body = trace.own.scrub_bytes(body)
-    odd = failure is not None or (reply.status or 0) >= 400
+    misled = redirect_failure(str(request.url), reply.status, location, stage.hop)
+    failure = failure or undecodable or misled
+    odd, answered = failure is not None or (reply.status or 0) >= 400, reply.status is not None
     trace.steps.append(
         Exchange(
             purpose=stage.purpose,
@@ -240,19 +229,19 @@ async def exchange(
             attempt=stage.attempt,
             arm=stage.arm,
             connection=connection,
-            url=url,
+            url=str(request.url),
             address=address,
             host=None if host == request.url.netloc.decode() else trace.own.scrub(host),
             protocol=protocol,
             status=reply.status,
             headers=_header_texts(trace, reply.headers),
-            title=None if reply.status is None else _optional(trace, title_of(body)),
+            title=trace.own.scrub(title_of(body) or "") or None,
             body=trace.keep(body) if body and (odd or not trusted) else None,
-            body_sha256=None if reply.status is None else sha256(body).hexdigest(),
-            body_bytes=None if reply.status is None else len(body),
+            body_sha256=sha256(body).hexdigest() if answered else None,
+            body_bytes=len(body) if answered else None,
             declared_bytes=_declared_length(reply),
-            truncated=None if reply.status is None else reply.truncated or len(body) >= cap,
-            received_bytes=None if reply.status is None else len(reply.raw),
+            truncated=reply.truncated or len(body) >= cap if answered else None,
+            received_bytes=len(reply.raw) if answered else None,
             wire_bytes=wire() - came_before if wire else None,
             first_byte_us=reply.first_byte_us,
             last_byte_us=reply.last_byte_us,
@@ -266,8 +255,25 @@ async def exchange(
     return reply
 
 
-def _optional(trace: Trace, text: str | None) -> str | None:
-    return None if text is None else trace.own.scrub(text)
+def _body(trace: Trace, reply: Reply, cap: int, *, trusted: bool) -> tuple[bytes, Failure | None]:
+    """Return the body decoded, or as it came where it cannot be, without own addresses."""
+    body, failure = bytes(reply.raw), None
+    try:
+        body = decoded(body, reply.header("content-encoding"), cap)
+    except zlib.error:
+        failure = Failure.HTTP_UNDECODABLE
+    if trace.neutral and trusted:
+        learn_from_page(trace.own, reply.headers, body)
+    return trace.own.scrub_bytes(body), failure
+
+
+def _exact(failure: Failure, reply: Reply, error: BaseException) -> Failure:
+    """Tell an end of the connection from what is no HTTP at all."""
+    if failure is Failure.HTTP_MALFORMED and reply.status is not None:
+        return Failure.HTTP_TRUNCATED  # it ended inside a body
+    if failure is Failure.HTTP_MALFORMED and "without sending" in str(error):
+        return Failure.EOF  # it ended before a reply began
+    return failure
 
 
 def _header_texts(trace: Trace, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
