@@ -40,7 +40,7 @@ def _all_well(seen: _Json, url: str) -> _Json:
     handshake = {"server_name": host, "status": True, "failure": None}
     return seen | {
         "dns": {"failure": None, "addrs": addresses},
-        "tcp_connect": dict.fromkeys(endpoints, {"status": True, "failure": None}),
+        "tcp_connect": {key: {"status": True, "failure": None} for key in endpoints},
         "tls_handshake": dict.fromkeys(secure, handshake),
         "http_request": page,
     }

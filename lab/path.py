@@ -171,9 +171,9 @@ class Path:
 
     def _carry_in(self, packet: Packet, side: Side, now: float) -> None:
         """Take a server's packet towards a client network or abroad."""
-        if self._downs or self._shunned:
-            if self._how_down(packet.destination, packet.source, now) is not None:
-                return
+        troubled = self._downs or self._shunned
+        if troubled and self._how_down(packet.destination, packet.source, now) is not None:
+            return
         if packet.source_port in side.true_ports:
             known = side.true_ports[packet.source_port]
             packet = packet._replace(data=from_port(packet, known), source_port=known)
