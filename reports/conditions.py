@@ -149,9 +149,20 @@ def interception_likely(e: Evidence) -> Finding | None:
     # An expired chain or another host's may be the site's own mistake.
     if handshake.failure != "ssl_unknown_authority" or not _untouched_elsewhere(e):
         return None
-    if handshake.valid_by_system or _roots_are_old(e):
+    if handshake.valid_by_system or _roots_are_old(e) or _shown_to_all_names(e):
         return None
     return found(e.failed, issuer=plain(handshake.chain[-1].issuer or "an unnamed authority"))
+
+
+def _shown_to_all_names(e: Evidence) -> bool:
+    """Does the authority belong to the address, and not to the name?
+
+    Where it vouches there for any name or none, and not for this name at another address, it may be
+    the server's own: an authority too new for our roots, or one that only others know.
+    """
+    contrast = e.contrast
+    at_site = contrast.fails("neutral@site") or contrast.fails("none@site")
+    return at_site and contrast.passes("name@neutral")
 
 
 def _roots_are_old(e: Evidence) -> bool:

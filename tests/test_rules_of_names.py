@@ -1,0 +1,103 @@
+"""Rules about names: filters at home told from resolvers that lie, and injection shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from reports.verdicts import judge
+from storage.records import Arm, Line, Lookup, Reply, Step
+from tests.cases import (
+    DOH,
+    FORGED,
+    NEIGHBOUR,
+    NEUTRAL,
+    SITE,
+    START,
+    TIMEOUT,
+    case,
+    connection,
+    helper,
+    loads,
+    lookup,
+    measurement,
+)
+from tests.test_rules_of_proof import ARMS, NAMED, essence
+
+
+def denied(line: Line, public: Sequence[str] = (SITE,)) -> list[Step]:
+    steps: list[Step] = [lookup(public, resolver="udp")]
+    for attempt in range(3):
+        steps += [lookup([], failure="dns_nxdomain_error", attempt=attempt)]
+        steps += [lookup(resolver=DOH, attempt=attempt), *connection(attempt=attempt)]
+    return steps
+
+
+AT_HOME = Line(state="up", ipv4=True, resolver_at_home=True)
+
+
+def test_a_resolver_at_home_that_alone_denies_a_name_may_be_a_filter_there() -> None:
+    record = measurement(denied(AT_HOME), line=AT_HOME, helpers=[helper()])
+    verdict = judge(case(record))
+    assert essence(verdict) == ("inconclusive", "dns", "nxdomain", "suspected")
+    assert verdict.rules[0] == "home.filter"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        Line(state="up", ipv4=True, resolver_at_home=False),
+        Line(state="up", ipv4=True),
+    ],
+)
+def test_a_resolver_that_is_none_of_the_home_is_held_to_its_word(line: Line) -> None:
+    record = measurement(denied(line), line=line, helpers=[helper()])
+    assert essence(judge(case(record))) == ("blocked", "dns", "nxdomain", "likely")
+
+
+def test_lies_of_public_resolvers_on_the_way_are_no_homes_filter() -> None:
+    record = measurement(denied(AT_HOME, [FORGED]), line=AT_HOME, helpers=[helper()])
+    assert judge(case(record)).status == "blocked"
+    diverted = msgspec.structs.replace(AT_HOME, diverted=True)  # by a router at home, perhaps
+    record = measurement(denied(diverted, [FORGED]), line=diverted, helpers=[helper()])
+    assert judge(case(record)).certainty == "suspected"
+
+
+def test_a_second_home_of_the_country_that_meets_the_same_lifts_the_doubt() -> None:
+    record = measurement(denied(AT_HOME), line=AT_HOME, helpers=[helper()])
+    witness = measurement(denied(AT_HOME), line=AT_HOME, vantage=NEIGHBOUR)
+    assert judge(case(record, witnesses=[witness])).certainty == "likely"
+
+
+def questions(answered: Sequence[Arm]) -> list[Step]:
+    return [
+        Lookup(
+            purpose="contrast",
+            arm=arm,
+            name=name,
+            type="A",
+            resolver="udp",
+            address="8.8.8.8" if arm.endswith("site") else NEUTRAL,
+            replies=[Reply(after_us=9000, rcode=0, answers=[FORGED])] if arm in answered else [],
+            failure=None if arm in answered else TIMEOUT,
+            start=START,
+            duration_us=9000,
+        )
+        for arm, name, _ in ARMS
+    ]
+
+
+def test_an_answer_from_where_no_resolver_is_proves_injection() -> None:
+    record = measurement(denied(Line(state="up", ipv4=True)), helpers=[helper()])
+    verdict = judge(case(record, contrast=questions(["neutral@site", *NAMED])))
+    assert essence(verdict) == ("blocked", "dns", "injected", "confirmed")
+    every = judge(case(record, contrast=questions([arm for arm, _, _ in ARMS])))
+    assert (every.technique, every.certainty) == ("nxdomain", "likely")
+
+
+def test_injection_that_changes_nothing_is_remarked_on() -> None:
+    record = measurement(loads(1))
+    verdict = judge(case(record, contrast=questions(["neutral@site", *NAMED])))
+    assert (verdict.status, verdict.interference) == ("accessible", ["dns.injected"])

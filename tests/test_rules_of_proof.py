@@ -1,0 +1,361 @@
+"""Rules by experiment and by whose fault else it may be: each fires, and a near miss does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from reports.verdicts import judge
+from storage.records import (
+    Arm,
+    Connect,
+    Exchange,
+    Handshake,
+    HelperEndpoint,
+    Instrument,
+    Line,
+    Quic,
+    Round,
+    Step,
+    Verdict,
+    Walk,
+)
+from tests.cases import (
+    DOH,
+    FIELD,
+    NAME,
+    NEIGHBOUR,
+    NEUTRAL,
+    SITE,
+    START,
+    TIMEOUT,
+    case,
+    chain,
+    connection,
+    helper,
+    loads,
+    lookup,
+    measurement,
+)
+
+ARMS: list[tuple[Arm, str, str]] = [
+    ("neutral@neutral", "www.example.com", NEUTRAL),
+    ("neutral@site", "www.example.com", SITE),
+    ("foreign@neutral", "www.iana.org", NEUTRAL),
+    ("name@neutral", NAME, NEUTRAL),
+    ("name@site", NAME, SITE),
+]
+PLAIN = f"http://{NAME}/"
+
+
+def essence(verdict: Verdict) -> tuple[str | None, ...]:
+    return verdict.status, verdict.layer, verdict.technique, verdict.certainty
+
+
+# --- requests in clear --------------------------------------------------------------------------
+
+
+def answer(
+    arm: Arm | None,
+    name: str,
+    address: str,
+    *,
+    number: int = 1,
+    attempt: int = 0,
+    failure: str | None = None,
+    title: str = "",
+    status: int = 200,
+    location: str | None = None,
+) -> Exchange:
+    repeat = "repeat" if attempt else "main"
+    return Exchange(
+        purpose="contrast" if arm else repeat,
+        attempt=attempt,
+        arm=arm,
+        connection=number,
+        url=f"http://{name}/",
+        address=address,
+        status=None if failure else status,
+        headers=[("Location", location)] if location else [],
+        title=title or None,
+        body_sha256=f"{title}{location}".encode().hex(),
+        body_bytes=900,
+        failure=failure,
+        start=START,
+        duration_us=50_000,
+    )
+
+
+def clear_loads(**how: object) -> list[Step]:
+    steps: list[Step] = [lookup()]
+    for attempt in range(3):
+        opened = connection(secure=False, attempt=attempt, number=attempt + 1)[0]
+        shown = answer(None, NAME, SITE, number=attempt + 1, attempt=attempt, **how)  # type: ignore[arg-type]
+        steps += [opened, shown]
+    return steps
+
+
+def requests(forged: Sequence[Arm], **how: object) -> list[Step]:
+    """Return the arms; `forged` ones end as `how` says, others with their server's own page."""
+    return [
+        answer(arm, name, address, number=n, **how)  # type: ignore[arg-type]
+        if arm in forged
+        else answer(arm, name, address, number=n, status=421, title="No such site")
+        for n, (arm, name, address) in enumerate(ARMS, start=20)
+    ]
+
+
+NAMED: list[Arm] = ["name@site", "name@neutral"]
+
+
+def clear(how: dict[str, object], forged: Sequence[Arm]) -> Verdict:
+    record = measurement(clear_loads(**how), url=PLAIN, helpers=[helper(title="News")])
+    return judge(case(record, contrast=requests(forged, **how)))
+
+
+@pytest.mark.parametrize(
+    ("how", "technique", "rule"),
+    [
+        ({"failure": TIMEOUT}, "timeout", "http.name-blocked"),
+        ({"failure": "connection_reset"}, "reset", "http.name-blocked"),
+        ({"title": "Blocked"}, "block-page", "http.page-forged"),
+        ({"status": 302, "location": "http://stop.example/?u=1"}, "redirect", "http.page-forged"),
+    ],
+)
+def test_a_name_in_clear_that_alone_decides_is_confirmed(
+    how: dict[str, object], technique: str, rule: str
+) -> None:
+    verdict = clear(how, NAMED)
+    assert essence(verdict) == ("blocked", "http", technique, "confirmed")
+    assert verdict.rules[0] == rule
+
+
+@pytest.mark.parametrize("how", [{"failure": TIMEOUT}, {"title": "Blocked"}])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        ["name@site"],
+        ["name@site", "name@neutral", "foreign@neutral"],
+        ["name@site", "name@neutral", "neutral@site"],
+    ],
+    ids=["its own page", "every strange name", "the server says so to all"],
+)
+def test_an_answer_that_others_get_too_proves_nothing(
+    how: dict[str, object], forged: list[Arm]
+) -> None:
+    assert clear(how, forged).certainty != "confirmed"
+
+
+# --- what is said in the server's place ---------------------------------------------------------
+
+
+def hellos(failing: Sequence[Arm], **how: object) -> list[Step]:
+    steps: list[Step] = []
+    for number, (arm, name, address) in enumerate(ARMS, start=20):
+        given = how if arm in failing else {}
+        steps += connection(arm=arm, name=name, address=address, number=number, **given)  # type: ignore[arg-type]
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("failure", "technique"), [("ssl_alert_received", "alert"), ("ssl_not_tls", "not-tls")]
+)
+def test_words_in_the_servers_place_for_one_name_alone_are_confirmed(
+    failure: str, technique: str
+) -> None:
+    record = measurement(loads(3, tls=failure), helpers=[helper()])
+    verdict = judge(case(record, contrast=hellos(NAMED, tls=failure, bytes_received=7)))
+    assert essence(verdict) == ("blocked", "tls", technique, "confirmed")
+    strict = hellos([*NAMED, "foreign@neutral"], tls=failure, bytes_received=7)
+    assert judge(case(record, contrast=strict)).certainty == "suspected"
+
+
+FALSE = chain(NAME, issuer="CN=Gateway")
+STRANGE = {"tls": "ssl_unknown_authority", "certificates": FALSE, "valid": False}
+
+
+def strange_loads() -> list[Step]:
+    return [*loads(3, **STRANGE), lookup(resolver=DOH)]
+
+
+def test_one_authority_for_the_name_at_both_addresses_is_confirmed() -> None:
+    record = measurement(strange_loads(), helpers=[helper()])
+    verdict = judge(case(record, contrast=hellos(NAMED, **STRANGE)))
+    assert essence(verdict) == ("blocked", "tls", "mitm", "confirmed")
+    everybody = hellos([arm for arm, _, _ in ARMS], **STRANGE)
+    assert judge(case(record, contrast=everybody)).certainty == "suspected"
+
+
+def round_with(*steps: Step, age: int | None = 30) -> Round:
+    return Round(
+        simulated=True,
+        tool="sitewatch 0.1.0",
+        time=START,
+        vantage=FIELD,
+        line=Line(state="up", ipv4=True),
+        steps=list(steps),
+        targets=1,
+        instrument=Instrument(roots_age_days=age),
+    )
+
+
+def neutral_site(**how: object) -> list[Step]:
+    return connection(name="www.example.com", address=NEUTRAL, **how)  # type: ignore[arg-type]
+
+
+def test_an_authority_met_at_neutral_sites_too_is_this_machines_or_its_networks() -> None:
+    found = case(measurement(strange_loads(), helpers=[helper()]))
+    own = msgspec.structs.replace(found, round=round_with(*neutral_site(**STRANGE)))
+    verdict = judge(own)
+    assert (verdict.status, verdict.certainty) == ("inconclusive", None)
+    assert verdict.rules[0] == "machine.interception"
+    untouched = msgspec.structs.replace(found, round=round_with(*neutral_site()))
+    assert essence(judge(untouched)) == ("blocked", "tls", "mitm", "likely")
+
+
+def test_an_authority_that_this_machine_trusts_is_no_interception_by_others() -> None:
+    steps = [
+        msgspec.structs.replace(s, valid_by_system=True) if isinstance(s, Handshake) else s
+        for s in strange_loads()
+    ]
+    record = measurement(steps, helpers=[helper()])
+    verdict = judge(case(record, contrast=hellos(NAMED, **STRANGE)))
+    assert (verdict.status, verdict.rules[0]) == ("inconclusive", "machine.interception")
+
+
+def test_an_authority_that_the_server_shows_under_every_name_may_be_its_own() -> None:
+    record = measurement(strange_loads(), helpers=[helper()])
+    server = hellos(["name@site", "neutral@site"], **STRANGE)
+    assert judge(case(record, contrast=server)).certainty == "suspected"
+    name = hellos(["name@site"], **STRANGE)
+    assert judge(case(record, contrast=name)).certainty == "likely"
+
+
+@pytest.mark.parametrize(("age", "certainty"), [(365, "likely"), (366, "suspected")])
+def test_old_roots_cap_an_unknown_authority(age: int, certainty: str) -> None:
+    found = case(measurement(strange_loads(), helpers=[helper()]))
+    aged = msgspec.structs.replace(found, round=round_with(*neutral_site(), age=age))
+    assert judge(aged).certainty == certainty
+
+
+# --- transfers, walks, parts --------------------------------------------------------------------
+
+
+def paired(slow: int, fair: int) -> list[Step]:
+    steps: list[Step] = []
+    pairs: list[tuple[Arm, str]] = [("name@site", NAME), ("neutral@site", "www.example.com")]
+    for attempt in range(slow + fair):
+        for number, (arm, name) in enumerate(pairs):
+            n = 100 + 2 * attempt + number
+            held = attempt < slow and arm == "name@site"
+            shaken = connection(arm=arm, name=name, number=n, attempt=attempt)
+            load = answer(arm, NAME, SITE, number=n, attempt=attempt, title="x")
+            rate = {"received_bytes": 90_000, "last_byte_us": 9_000_000 if held else 100_000}
+            steps += [*shaken, msgspec.structs.replace(load, **rate)]
+    return steps
+
+
+@pytest.mark.parametrize(("slow", "fair", "told"), [(3, 0, True), (2, 0, False), (3, 1, False)])
+def test_a_page_much_slower_than_a_neutral_one_is_throttled(
+    slow: int, fair: int, told: bool
+) -> None:
+    verdict = judge(case(measurement(loads(1)), contrast=paired(slow, fair)))
+    assert verdict.status == "accessible"
+    assert verdict.interference == (["http.throttled"] if told else [])
+
+
+def test_a_transfer_that_stops_for_the_name_alone_is_likely_blocked() -> None:
+    record = measurement(loads(3, http=TIMEOUT, status=200), helpers=[helper()])
+    assert judge(case(record)).certainty == "suspected"
+    verdict = judge(case(record, contrast=paired(3, 0)))
+    assert (verdict.status, verdict.layer, verdict.certainty) == ("blocked", "http", "likely")
+    alone = measurement(loads(3, http=TIMEOUT, status=200))
+    assert judge(case(alone, contrast=paired(3, 0))).certainty == "suspected"
+
+
+def walk(address: str, last_router: int, answered_at: int | None = None) -> Walk:
+    return Walk(
+        method="syn",
+        address=address,
+        port=443,
+        last_router=last_router,
+        answered_at=answered_at,
+        answer="peer" if answered_at else None,
+        silent_from=None if answered_at else last_router + 1,
+        start=START,
+        duration_us=1,
+    )
+
+
+def test_a_silent_address_is_likely_blocked_where_its_neighbours_packets_go_further() -> None:
+    record = measurement(loads(3, tcp=TIMEOUT), helpers=[helper()])
+    further = [walk(SITE, 4), walk("192.0.66.89", 9)]
+    assert essence(judge(case(record, contrast=further))) == ("blocked", "tcp", "timeout", "likely")
+    alike = [walk(SITE, 9), walk("192.0.66.89", 9)]
+    assert judge(case(record, contrast=alike)).certainty == "suspected"
+    assert judge(case(record, contrast=further[:1])).certainty == "suspected"
+
+
+@pytest.mark.parametrize(("icmp", "asn", "certainty"), [
+    ("3/13", FIELD.asn, "likely"),
+    ("3/1", FIELD.asn, "suspected"),
+    ("3/13", 65000, "suspected"),
+])  # fmt: skip
+def test_a_ban_by_the_own_network_is_a_witness_and_other_errors_are_not(
+    icmp: str, asn: int, certainty: str
+) -> None:
+    steps = [
+        msgspec.structs.replace(s, icmp=icmp, icmp_asn=asn, icmp_from_peer=False)
+        if isinstance(s, Connect)
+        else s
+        for s in loads(3, tcp="host_unreachable")
+    ]
+    record = measurement(steps, helpers=[helper()])
+    assert judge(case(record)).certainty == certainty
+
+
+def test_a_penalty_that_keeps_the_address_silent_is_a_repetition() -> None:
+    steps = [*loads(1, tls=TIMEOUT)]
+    for attempt in (1, 2):
+        steps += [lookup(attempt=attempt), *connection(attempt=attempt, tcp=TIMEOUT, number=5)]
+    witness = measurement(loads(1), vantage=NEIGHBOUR)
+    verdict = judge(case(measurement(steps, helpers=[helper()]), witnesses=[witness]))
+    assert essence(verdict) == ("blocked", "tls", "timeout", "likely")
+
+
+def test_one_dead_address_of_two_is_remarked_on_only_where_abroad_opens_it() -> None:
+    other = "192.0.66.99"
+    steps = [
+        lookup([SITE, other]),
+        *connection(),
+        *connection(address=other, tcp=TIMEOUT, number=2),
+    ]
+    seen = helper()
+    opened = msgspec.structs.replace(
+        seen, connect={**seen.connect, f"{other}:443": HelperEndpoint(status=True)}
+    )
+    verdict = judge(case(measurement(steps, helpers=[opened])))
+    assert (verdict.status, verdict.interference) == ("accessible", ["tcp.timeout"])
+    assert other in verdict.reasons[1]
+    assert judge(case(measurement(steps, helpers=[seen]))).interference == []
+
+
+@pytest.mark.parametrize(("neutral", "told"), [(None, ["quic.timeout"]), (TIMEOUT, [])])
+def test_quic_is_interfered_with_only_where_a_neutral_name_passes(
+    neutral: str | None, told: list[str]
+) -> None:
+    def quic(name: str, failure: str | None) -> Quic:
+        return Quic(
+            address=SITE,
+            port=443,
+            server_name=name,
+            failure=failure,
+            start=START,
+            duration_us=1,
+        )
+
+    steps = [*loads(1), quic(NAME, TIMEOUT), quic("www.example.com", neutral)]
+    verdict = judge(case(measurement(steps)))
+    assert (verdict.status, verdict.interference) == ("accessible", told)
