@@ -53,7 +53,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_trusted(self) -> bool:
         """Is it long and sure enough to stand for itself? "vbw" rows are vague by their scope."""
-        long_enough = len(self.pattern.strip()) >= _SHORT[self.pattern_type]
+        shortest = 0 if self.place == "dns" else _SHORT[self.pattern_type]
+        long_enough = len(self.pattern.strip()) >= shortest
         return self.confidence >= 5 and long_enough and self.scope not in ("vbw", "fp")
 
     def is_artefact_in(self, country: str | None) -> bool:

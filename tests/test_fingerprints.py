@@ -1,0 +1,211 @@
+"""Fingerprints: how tables are read, what they match, what is distrusted, what verdicts say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from reports.added import folder_of, table_of
+from reports.errors import ReportError
+from reports.fingerprints import Fingerprint, Table, own_table, read_table
+from reports.verdicts import judge, version_with
+from sitewatch.cli import group
+from storage.records import Vantage
+from storage.store import Store
+from tests.cases import case, connection, helper, lookup, measurement
+
+HEADER = (
+    "name,scope,other_names,location_found,pattern_type,pattern,confidence_no_fp,"
+    "expected_countries,source,exp_url,notes\n"
+)
+SAMPLES = Path(__file__).parent.parent.parent / "shared" / "samples" / "fingerprints"
+IRAN = Vantage(id="dddd", kind="field", country="IR", asn=64499)
+PAGE = 'x.1,isp,,body,contains,"This site is forbidden by order 12",8,"KZ,IR",a paper,,\n'
+
+
+def table(rows: str) -> Table:
+    return Table(read_table(HEADER + rows, "f.csv"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern", "matches", "misses"),
+    [
+        ("full", "Access denied here", ["Access denied here"], ["Access denied here."]),
+        ("prefix", "http://warning.", ["http://warning.example/a"], ["https://http://warning."]),
+        ("contains", "by order of the court", ["x by order of the court y"], ["by order of a"]),
+        ("regexp", "order No [0-9]+ of", ["by order No 12 of May"], ["by order No of"]),
+    ],
+)
+def test_each_kind_of_pattern_matches_what_it_says(
+    kind: str, pattern: str, matches: list[str], misses: list[str]
+) -> None:
+    known = table(f"a,nat,,body,{kind},{pattern},7,KZ,s,,\n")
+    assert all(known.of_text("body", text) for text in matches)
+    assert not any(known.of_text("body", text) for text in misses)
+    assert not known.of_text("title", matches[0])
+
+
+def test_headers_are_found_by_name_in_any_case_and_addresses_in_any_spelling() -> None:
+    known = table(
+        "a,isp,,header.Location,prefix,http://stop.example,7,KZ,s,,\n"
+        "b,nat,,dns,full,2001:DB8::0:1,7,KZ,s,,\n"
+    )
+    assert known.of_headers([("LOCATION", "http://stop.example/x")])
+    assert not known.of_headers([("Server", "http://stop.example/x")])
+    assert known.of_address("2001:db8:0::1")
+    assert not known.of_address("2001:db8::2")
+
+
+@pytest.mark.parametrize(
+    ("scope", "kind", "pattern", "confidence", "trusted"),
+    [
+        ("nat", "contains", "This site is forbidden", 5, True),
+        ("nat", "contains", "BUSY", 9, False),
+        ("nat", "contains", "This site is forbidden", 4, False),
+        ("vbw", "contains", "This site is forbidden", 9, False),
+        ("fp", "contains", "This site is forbidden", 9, False),
+        ("prod", "contains", "This site is forbidden", 9, True),
+    ],
+)
+def test_short_unsure_and_vague_patterns_are_not_trusted(
+    scope: str, kind: str, pattern: str, confidence: int, trusted: bool
+) -> None:
+    (row,) = table(f"a,{scope},,body,{kind},{pattern},{confidence},KZ,s,,\n").rows
+    assert row.is_trusted is trusted
+    assert row.is_artefact_in("KZ") is (trusted and scope == "nat")
+    assert not row.is_artefact_in("IR")
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("a,odd,,body,contains,abcdefghijklmnopq,5,,s,,\n", "line 2: column scope"),
+        ("a,nat,,feet,contains,abcdefghijklmnopq,5,,s,,\n", "line 2: column location_found"),
+        ("a,nat,,body,glob,abcdefghijklmnopq,5,,s,,\n", "line 2: column pattern_type"),
+        ("a,nat,,body,contains,,5,,s,,\n", "line 2: column pattern"),
+        ("a,nat,,body,contains,abcdefghijklmnopq,many,,s,,\n", "line 2: column confidence_no_fp"),
+        ("a,nat,,body,regexp,(a[,5,,s,,\n", "line 2: column pattern"),
+        ("a,nat,,body,regexp,(a+)+b,5,,s,,\n", "line 2: column pattern"),
+    ],
+)
+def test_a_mistake_is_named_by_file_line_and_column(rows: str, words: str) -> None:
+    with pytest.raises(ReportError, match=f"f.csv: {words}"):
+        list(read_table(HEADER + rows, "f.csv"))
+
+
+def test_a_file_of_other_columns_is_refused() -> None:
+    with pytest.raises(ReportError, match="names no column name"):
+        list(read_table("url,country\nhttps://a.example/,KZ\n", "f.csv"))
+
+
+def test_our_own_table_holds_sure_public_facts_with_a_source() -> None:
+    assert all(row.source for row in own_table().rows)
+    assert len({row.name for row in own_table().rows}) == len(own_table().rows)
+    assert all(row.is_trusted or row.is_innocent for row in own_table().rows)
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the folder of samples is absent")
+def test_the_fields_real_tables_load_whole() -> None:
+    texts = [path.read_text("utf-8") for path in sorted(SAMPLES.glob("*.csv"))]
+    rows: list[Fingerprint] = [row for text in texts for row in read_table(text, "real")]
+    assert len(rows) == 226 + 1729
+    assert sum(row.is_innocent for row in rows) == 475
+
+
+# --- verdicts ------------------------------------------------------------------------------------
+
+
+def page(body: str, *, vantage: Vantage = IRAN, **how: object) -> object:
+    steps = [lookup(), *connection(secure=False, title="Forbidden", **how)]  # type: ignore[arg-type]
+    steps[-1] = msgspec.structs.replace(steps[-1], body="sha256:1")
+    record = measurement(
+        steps, url="http://foreignpolicy.com/", vantage=vantage, helpers=[helper(title="News")]
+    )
+    return msgspec.structs.replace(case(record), bodies={"sha256:1": body.encode()})
+
+
+NOTICE = "<p>This site is forbidden by order 12</p>"
+
+
+def test_a_block_page_known_in_this_country_is_confirmed() -> None:
+    verdict = judge(page(NOTICE), table(PAGE))  # type: ignore[arg-type]
+    assert (verdict.status, verdict.technique, verdict.certainty) == (
+        "blocked",
+        "block-page",
+        "confirmed",
+    )
+    assert verdict.rules[0] == "http.known-page"
+
+
+def test_one_of_another_country_is_not() -> None:
+    elsewhere = Vantage(id="eeee", kind="field", country="SE", asn=64500)
+    verdict = judge(page(NOTICE, vantage=elsewhere), table(PAGE))  # type: ignore[arg-type]
+    assert verdict.certainty == "suspected"
+
+
+def test_an_innocent_pattern_on_the_same_page_speaks_against_it() -> None:
+    both = PAGE + "i,fp,,body,contains,<p>This site is forbidden,5,,s,,\n"
+    verdict = judge(page(NOTICE), table(both))  # type: ignore[arg-type]
+    assert verdict.certainty == "suspected"
+
+
+def test_a_page_that_abroad_gets_too_is_the_sites_own() -> None:
+    record = page(NOTICE)
+    same = msgspec.structs.replace(
+        record.measurement,  # type: ignore[attr-defined]
+        helpers=[helper(title="Forbidden")],
+    )
+    verdict = judge(msgspec.structs.replace(record, measurement=same), table(PAGE))  # type: ignore[type-var]
+    assert verdict.status == "accessible"
+
+
+@pytest.mark.parametrize(("vantage", "certainty"), [(IRAN, "confirmed"), (None, "suspected")])
+def test_a_known_forged_address_is_an_artefact_in_its_country_alone(
+    vantage: Vantage | None, certainty: str
+) -> None:
+    steps = [lookup(["10.10.34.35"], attempt=attempt) for attempt in range(3)]
+    record = measurement(steps, vantage=vantage or Vantage(id="ffff", country="SE", asn=1))
+    verdict = judge(case(record))
+    assert (verdict.layer, verdict.technique, verdict.certainty) == (
+        "dns",
+        "forged-address",
+        certainty,
+    )
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(group, list(arguments))
+    return result.exit_code, result.stderr
+
+
+def test_an_added_table_stands_in_verdicts_and_in_their_version(
+    tmp_path: Path, config_folder: Path
+) -> None:
+    database, file = tmp_path / "s.db", tmp_path / "mine.csv"
+    file.write_text(HEADER + PAGE)
+    assert run("data", "add-fingerprints", str(file), "--database", str(database)) == (
+        0,
+        "mine.csv: 1 fingerprints added\n",
+    )
+    assert folder_of(str(database)).stat().st_mode & 0o777 == 0o700
+    with Store(database) as store:
+        added = table_of(store)
+    assert len(added.rows) == len(own_table().rows) + 1
+    assert version_with(added) != version_with(own_table())
+    assert judge(page(NOTICE), added).rules_version == version_with(added)  # type: ignore[arg-type]
+
+
+def test_a_table_with_a_mistake_changes_nothing(tmp_path: Path, config_folder: Path) -> None:
+    database, file = tmp_path / "s.db", tmp_path / "mine.csv"
+    file.write_text(HEADER + PAGE + "a,odd,,body,contains,abcdefgh,5,,s,,\n")
+    code, words = run("data", "add-fingerprints", str(file), "--database", str(database))
+    assert code == 1
+    assert len(words.splitlines()) == 1
+    assert "mine.csv: line 3: column scope" in words
+    assert not folder_of(str(database)).exists()
