@@ -9,8 +9,9 @@ import dns.rrset
 
 from lab.censor_parts import PASS, Decision, Judge, Rule
 from lab.censor_rule import Censor
-from lab.dpi import Seen, matches
+from lab.dpi import Seen
 from lab.plan import Plan
+from lab.readable import matches
 from lab.wire import Packet, udp_datagram
 
 _DNS_PORT = 53

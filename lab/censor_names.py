@@ -15,7 +15,8 @@ from lab.censor_parts import (
     resets,
     told,
 )
-from lab.dpi import Seen, matches
+from lab.dpi import Seen
+from lab.readable import matches
 from lab.wire import ACK, FIN, PSH, TCP, UDP, Packet
 
 # Acts on the packet that gave a connection away; the flag tells whether it is the client's.

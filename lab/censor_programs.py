@@ -20,10 +20,10 @@ from lab.censor_parts import diverted_port, in_ascii
 from lab.censor_rule import Censor
 from lab.clock import ScenarioClock
 from lab.dns_server import Resolvers, serve_dns
-from lab.dpi import host_header, matches
 from lab.interceptor import Forging, intercept
 from lab.pki import Pki
 from lab.plan import Plan
+from lab.readable import host_header, matches
 from lab.tls_front import Choose, peek_name, serve_one
 
 _HEAD_SECONDS = 10.0

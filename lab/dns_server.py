@@ -15,8 +15,8 @@ import dns.message
 from lab.censor import forged_reply
 from lab.clock import ScenarioClock
 from lab.described import Resolver
-from lab.dpi import matches, question_name
 from lab.plan import Plan
+from lab.readable import matches, question_name
 from lab.scenario import Censor
 from lab.zones import Zones, wire_of
 

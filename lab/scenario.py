@@ -41,7 +41,7 @@ from lab.mistakes import (
     trouble_mistakes,
     url_mistakes,
 )
-from lab.symptoms import symptom_mistakes
+from lab.symptom_lines import symptom_mistakes
 
 
 class ScenarioError(Exception):

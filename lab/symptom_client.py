@@ -35,11 +35,8 @@ _VERIFY_WORDS = {
     9: "not yet valid",
     10: "expired",
     18: "self-signed",
-    19: "untrusted",
-    20: "untrusted",
-    21: "untrusted",
     62: "wrong-name",
-}
+} | dict.fromkeys((19, 20, 21), "untrusted")
 
 
 class Client:
@@ -378,12 +375,8 @@ def _word(error: object) -> str:
     return next((word for kind, word in _WORDS.items() if isinstance(error, kind)), repr(error))
 
 
-_NOT_TLS = (
-    "WRONG_VERSION_NUMBER",
-    "HTTP_REQUEST",
-    "PACKET_LENGTH_TOO_LONG",
-    "RECORD_LAYER_FAILURE",
-)
+_NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
+_NOT_TLS |= {"RECORD_LAYER_FAILURE"}
 _UNREACHABLE = (101, 113, 92, 13)  # network, host, protocol, prohibited
 _WORDS: dict[type[BaseException], str] = {
     TimeoutError: "timeout",

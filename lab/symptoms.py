@@ -1,7 +1,6 @@
 """The symptoms of a scenario: what plain programs meet inside, written beside what was set up.
 
-A symptom is a line such as ``tls watched.example at www.example.com`` and what comes of it. The
-lines are tried by `symptom_client`, which uses nothing of Sitewatch. README.md lists them.
+The lines are tried by `symptom_client`, which uses nothing of Sitewatch. README.md lists them.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import fnmatch
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
     from lab.network import World
 
 _CLIENT = Path(__file__).resolve().parent / "symptom_client.py"
-_VERBS = {"dns", "tcp", "tcp6", "tls", "tls-pieces", "tls-records", "tls-upper", "twice"}
-_VERBS |= {"issuer", "get", "speed", "helper", "quic"}
 _SECONDS = 120.0
 
 
@@ -33,16 +29,6 @@ class Symptom(NamedTuple):
     @property
     def holds(self) -> bool:
         return any(fnmatch.fnmatchcase(self.got, each) for each in self.wanted.split(" | "))
-
-
-def symptom_mistakes(symptoms: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is wrong with symptom lines."""
-    for line in symptoms:
-        words = line.split()
-        if len(words) > 2 and words[0].isdigit() and words[1] == "x":
-            words = words[2:]
-        if len(words) < 2 or words[0] not in _VERBS:
-            yield f"key symptoms: {line!r} does not begin with one of {', '.join(sorted(_VERBS))}"
 
 
 def check_symptoms(world: World) -> list[Symptom]:

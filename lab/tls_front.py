@@ -13,7 +13,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple, TypeAlias
 
-from lab.dpi import server_name
+from lab.readable import server_name
 
 _HELLO_SECONDS = 10.0
 _LOOK_AGAIN_SECONDS = 0.005

@@ -201,7 +201,8 @@ def several(calls: list[tuple[str, list[Any], float]]) -> list[Any]:
     """Call functions of this module by name, one after the other: a process for all of them."""
     global PATIENCE
     results = []
-    for name, arguments, PATIENCE in calls:
+    for name, arguments, patience in calls:
+        PATIENCE = patience
         results.append(globals()[name](*arguments))
     return results
 

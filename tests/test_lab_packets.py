@@ -8,7 +8,8 @@ import struct
 import dns.message
 import pytest
 
-from lab.dpi import Reader, host_header, matches, question_name, server_name
+from lab.dpi import Reader
+from lab.readable import host_header, matches, question_name, server_name
 from lab.wire import (
     ACK,
     SYN,
