@@ -70,6 +70,14 @@ def host_of(url: str) -> str:
         return ""
 
 
+def same_site(first: str, second: str) -> bool:
+    """Tell whether two hosts share their registrable name, as far as one can without a list."""
+    one, other = first.split("."), second.split(".")
+    # Under second levels such as co.uk or com.kz the registrable name has three labels.
+    labels = 3 if len(one) > 2 and len(one[-2]) <= 3 else 2
+    return first == second or (len(one) >= labels and one[-labels:] == other[-labels:])
+
+
 class _Hop(msgspec.Struct, frozen=True, kw_only=True):
     """The steps of one attempt at one name."""
 

@@ -118,7 +118,12 @@ def filtered_at_home(e: Evidence) -> Finding | None:
     failed = e.failed
     if failed is None or failed.technique is None or not e.may_be_filtered_at_home:
         return None
-    return found(failed) if failed.layer == "dns" or e.false_answers else None
+    if e.false_answers:
+        address = plain(min(e.false_answers))
+        path = "dns.forged-address"
+        words = {"name": plain(e.name), "path": path, "what": f"{in_words(path)} ({address})"}
+        return Finding(layer="dns", technique="forged-address", words=words)
+    return found(failed) if failed.layer == "dns" else None
 
 
 def _strange_chain(e: Evidence) -> Handshake | None:

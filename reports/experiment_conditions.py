@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from reports.attempts import host_of
+from reports.attempts import host_of, same_site
 from reports.conditions import Finding, found
-from reports.contrast import ArmResult
+from reports.contrast import ArmResult, Contrast
 from reports.evidence import Evidence
 from reports.text import plain
 from storage.records import Exchange
@@ -65,7 +65,7 @@ def page_forged(e: Evidence) -> Finding | None:
         return _signature(arm.step) != forged
 
     contrast = e.contrasts("request").read_by(passes)
-    if not contrast.name_alone_decides(name):
+    if not contrast.name_alone_decides(name) or _could_be_honest(contrast, forged, name):
         return None
     technique = "redirect" if forged[2] else "block-page"
     words = {
@@ -75,6 +75,25 @@ def page_forged(e: Evidence) -> Finding | None:
         "neutral": plain(contrast.address("name@neutral") or ""),
     }
     return Finding(layer="http", technique=technique, words=words)
+
+
+def _could_be_honest(contrast: Contrast, forged: _Signature, name: str) -> bool:
+    """Can two servers that nobody interferes with have said this?
+
+    Many send every name on to its own https address. And two addresses of one network of servers
+    know each other's sites: then the neutral name gets its own page at the site's address too.
+    """
+    if forged[2]:
+        host = host_of(f"//{forged[2]}")
+        if not host or same_site(host, name):
+            return True
+    pages = {
+        arm.arm: _signature(arm.step)
+        for arm in contrast.results
+        if isinstance(arm.step, Exchange) and arm.step.status is not None
+    }
+    at_home = pages.get("neutral@neutral")
+    return at_home is None or pages.get("neutral@site") == at_home
 
 
 def _clear_answer(e: Evidence) -> Exchange | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from reports.attempts import host_of
+from reports.attempts import host_of, same_site
 from reports.conditions import Finding
 from reports.evidence import Evidence
+from reports.experiment_conditions import page_forged
 from reports.fingerprints import Fingerprint
 from reports.outside import View
 from reports.techniques import is_special
@@ -85,6 +86,8 @@ def unremarkable_plain(e: Evidence) -> Finding | None:
     if page is None or _special_page(page) or _refused(page) or (page.status or 0) >= 500:
         return None
     if e.abroad or _led_astray(e) or e.racing or e.false_answers:
+        return None
+    if page_forged(e) is not None or known_block_page(e) is not None:
         return None
     return Finding(words={"name": plain(e.name), "status": str(page.status)})
 
@@ -186,15 +189,7 @@ def _led_astray(e: Evidence) -> bool:
     start = e.measurement.url
     if outcome is None or outcome.hop == 0 or not start.startswith("http:"):
         return False
-    return not _same_site(host_of(start), outcome.name)
-
-
-def _same_site(first: str, second: str) -> bool:
-    """Tell whether two hosts share their registrable name, as far as one can without a list."""
-    one, other = first.split("."), second.split(".")
-    # Under second levels such as co.uk or com.kz the registrable name has three labels.
-    labels = 3 if len(one) > 2 and len(one[-2]) <= 3 else 2
-    return first == second or (len(one) >= labels and one[-labels:] == other[-labels:])
+    return not same_site(host_of(start), outcome.name)
 
 
 def _agrees(page: Exchange, view: View) -> bool:

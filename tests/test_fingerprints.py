@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from reports.added import folder_of, table_of
+from reports.cases import Case
 from reports.errors import ReportError
 from reports.fingerprints import Fingerprint, Table, own_table, read_table
 from reports.verdicts import judge, version_with
@@ -118,7 +119,7 @@ def test_the_fields_real_tables_load_whole() -> None:
 # --- verdicts ------------------------------------------------------------------------------------
 
 
-def page(body: str, *, vantage: Vantage = IRAN, **how: object) -> object:
+def page(body: str, *, vantage: Vantage = IRAN, **how: object) -> Case:
     steps = [lookup(), *connection(secure=False, title="Forbidden", **how)]  # type: ignore[arg-type]
     steps[-1] = msgspec.structs.replace(steps[-1], body="sha256:1")
     record = measurement(
@@ -131,7 +132,7 @@ NOTICE = "<p>This site is forbidden by order 12</p>"
 
 
 def test_a_block_page_known_in_this_country_is_confirmed() -> None:
-    verdict = judge(page(NOTICE), table(PAGE))  # type: ignore[arg-type]
+    verdict = judge(page(NOTICE), table(PAGE))
     assert (verdict.status, verdict.technique, verdict.certainty) == (
         "blocked",
         "block-page",
@@ -142,23 +143,23 @@ def test_a_block_page_known_in_this_country_is_confirmed() -> None:
 
 def test_one_of_another_country_is_not() -> None:
     elsewhere = Vantage(id="eeee", kind="field", country="SE", asn=64500)
-    verdict = judge(page(NOTICE, vantage=elsewhere), table(PAGE))  # type: ignore[arg-type]
+    verdict = judge(page(NOTICE, vantage=elsewhere), table(PAGE))
     assert verdict.certainty == "suspected"
 
 
 def test_an_innocent_pattern_on_the_same_page_speaks_against_it() -> None:
     both = PAGE + "i,fp,,body,contains,<p>This site is forbidden,5,,s,,\n"
-    verdict = judge(page(NOTICE), table(both))  # type: ignore[arg-type]
+    verdict = judge(page(NOTICE), table(both))
     assert verdict.certainty == "suspected"
 
 
 def test_a_page_that_abroad_gets_too_is_the_sites_own() -> None:
     record = page(NOTICE)
     same = msgspec.structs.replace(
-        record.measurement,  # type: ignore[attr-defined]
+        record.measurement,
         helpers=[helper(title="Forbidden")],
     )
-    verdict = judge(msgspec.structs.replace(record, measurement=same), table(PAGE))  # type: ignore[type-var]
+    verdict = judge(msgspec.structs.replace(record, measurement=same), table(PAGE))
     assert verdict.status == "accessible"
 
 
@@ -198,7 +199,7 @@ def test_an_added_table_stands_in_verdicts_and_in_their_version(
         added = table_of(store)
     assert len(added.rows) == len(own_table().rows) + 1
     assert version_with(added) != version_with(own_table())
-    assert judge(page(NOTICE), added).rules_version == version_with(added)  # type: ignore[arg-type]
+    assert judge(page(NOTICE), added).rules_version == version_with(added)
 
 
 def test_a_table_with_a_mistake_changes_nothing(tmp_path: Path, config_folder: Path) -> None:

@@ -45,6 +45,17 @@ def test_a_resolver_at_home_that_alone_denies_a_name_may_be_a_filter_there() -> 
     assert verdict.rules[0] == "home.filter"
 
 
+def test_a_filters_own_page_is_named_after_the_address_that_was_given() -> None:
+    steps: list[Step] = [lookup(resolver="udp")]
+    for attempt in range(3):
+        steps += [lookup([FORGED], attempt=attempt), lookup(resolver=DOH, attempt=attempt)]
+        steps += connection(address=FORGED, attempt=attempt, tcp="connection_refused", number=8)
+        steps += connection(attempt=attempt, number=9)
+    verdict = judge(case(measurement(steps, line=AT_HOME, helpers=[helper()])))
+    assert essence(verdict) == ("inconclusive", "dns", "forged-address", "suspected")
+    assert verdict.interference == ["dns.forged-address"]
+
+
 @pytest.mark.parametrize(
     "line",
     [

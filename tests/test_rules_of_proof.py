@@ -16,6 +16,7 @@ from storage.records import (
     HelperEndpoint,
     Instrument,
     Line,
+    Purpose,
     Quic,
     Round,
     Step,
@@ -69,9 +70,9 @@ def answer(
     status: int = 200,
     location: str | None = None,
 ) -> Exchange:
-    repeat = "repeat" if attempt else "main"
+    purpose: Purpose = "contrast" if arm else "repeat" if attempt else "main"
     return Exchange(
-        purpose="contrast" if arm else repeat,
+        purpose=purpose,
         attempt=attempt,
         arm=arm,
         connection=number,
@@ -102,7 +103,7 @@ def requests(forged: Sequence[Arm], **how: object) -> list[Step]:
     return [
         answer(arm, name, address, number=n, **how)  # type: ignore[arg-type]
         if arm in forged
-        else answer(arm, name, address, number=n, status=421, title="No such site")
+        else answer(arm, name, address, number=n, title=f"{name} at {address}")
         for n, (arm, name, address) in enumerate(ARMS, start=20)
     ]
 
@@ -146,6 +147,25 @@ def test_an_answer_that_others_get_too_proves_nothing(
     how: dict[str, object], forged: list[Arm]
 ) -> None:
     assert clear(how, forged).certainty != "confirmed"
+
+
+def test_servers_that_send_every_name_to_its_own_https_are_honest() -> None:
+    own = {"status": 301, "location": f"https://{NAME}/"}
+    assert clear(own, NAMED).certainty != "confirmed"
+    sister = {"status": 301, "location": f"https://www.{NAME}/"}
+    assert clear(sister, NAMED).certainty != "confirmed"
+
+
+def test_two_addresses_of_one_network_of_servers_are_no_experiment() -> None:
+    shown = {"title": "Foreign Policy for visitors"}
+    arms = [
+        msgspec.structs.replace(step, title="Example Domain")
+        if isinstance(step, Exchange) and step.arm in ("neutral@neutral", "neutral@site")
+        else step
+        for step in requests(NAMED, **shown)
+    ]
+    record = measurement(clear_loads(**shown), url=PLAIN, helpers=[helper(title="News")])
+    assert judge(case(record, contrast=arms)).certainty == "suspected"
 
 
 # --- what is said in the server's place ---------------------------------------------------------
