@@ -142,9 +142,9 @@ def as_page(results: Sequence[Result], seconds: float) -> str:
 
 Renewed by `make zoo-docs` and never edited. Each scenario is a simulated internet with one known
 way of blocking or one innocent trouble in it (`lab/scenarios/zoo/`). What must be concluded is
-written in the scenario from what was set up. What plain sockets, resolvers and TLS clients meet
-there is checked apart from Sitewatch; then `sitewatch measure` runs in a fresh copy of the world.
-Wrong verdicts stand here until they are mended.
+written in the scenario from what was set up. `sitewatch measure` runs in the world, and what plain
+sockets, resolvers and TLS clients meet there is checked apart from it. Wrong verdicts stand here
+until they are mended. What is allowed by more than one answer is right with any of them.
 
 {as_markdown(results, seconds).partition(chr(10) * 2)[2]}"""
 
