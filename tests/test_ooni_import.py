@@ -665,7 +665,7 @@ REAL = {
         (False, False),
     ),
     # A forged private address: without an encrypted resolver only suspected.
-    "web_connectivity_ir_fp": ("inconclusive", "dns.forged-address", ("dns", False)),
+    "web_connectivity_ir_fp": ("blocked", "dns.forged-address", ("dns", False)),
     # A network's login page at a private address.
     "web_connectivity_b64_hdr": ("inconclusive", None, ("http-failure", False)),
     # A name that does not exist abroad either; the network shows a search page instead.
