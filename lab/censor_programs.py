@@ -175,7 +175,17 @@ async def _pass_through(
         await loop.sock_connect(server, (upstream, port))
         if begun:
             await loop.sock_sendall(server, begun)
-        await asyncio.gather(_copy(accepted, server), _copy(server, accepted))
+        ways = [
+            loop.create_task(_copy(accepted, server)),
+            loop.create_task(_copy(server, accepted)),
+        ]
+        try:
+            await asyncio.gather(*ways)
+        finally:
+            # Neither may wait for a socket that is closed: its number is soon another one's.
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
 
 
 async def _copy(source: socket.socket, sink: socket.socket) -> None:

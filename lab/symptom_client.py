@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.client import RemoteDisconnected
 from typing import Any
 
 import dns.message
@@ -363,7 +364,8 @@ async def _quic(address: str, name: str) -> str:
 def _word(error: object) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFY_WORDS.get(error.verify_code, f"verify error {error.verify_code}")
-    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+    # http.client's name for an end without an answer calls itself a reset as well.
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | RemoteDisconnected):
         return "closed"
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""
