@@ -9,8 +9,9 @@ from reports.attempts import host_of, same_site
 from reports.conditions import Finding, found
 from reports.contrast import ArmResult, Contrast
 from reports.evidence import Evidence
+from reports.techniques import dns_technique
 from reports.text import plain
-from storage.records import Exchange
+from storage.records import Exchange, Lookup
 
 # What a page says of itself: status, title, where it leads, its bytes where it has no title.
 _Signature: TypeAlias = tuple[int | None, str, str, str]
@@ -128,7 +129,22 @@ def answered_for(e: Evidence) -> Finding | None:
         "name": plain(e.name),
         "neutral": plain(e.contrasts("question").address("name@neutral") or ""),
     }
-    return Finding(layer="dns", technique="injected", words=words)
+    return Finding(layer="dns", technique=_kind_of_answer(e), words=words)
+
+
+def _kind_of_answer(e: Evidence) -> str:
+    """How the answer lies: only answers that race are injected, otherwise it is their own kind."""
+    if e.racing:
+        return "injected"
+    if e.failed is not None and e.failed.layer == "dns" and e.failed.technique:
+        return e.failed.technique  # what the visitor met
+    lookups = (
+        arm.step
+        for arm in e.contrasts("question").results
+        if arm.arm == "name@neutral" and isinstance(arm.step, Lookup)
+    )
+    kinds = [dns_technique(lookup) for lookup in lookups if lookup.failure or not lookup.answers]
+    return next((kind for kind in kinds if kind), "forged-address")
 
 
 def injected_for_certain(e: Evidence) -> Finding | None:

@@ -62,7 +62,6 @@ PROOF: tuple[Rule, ...] = (
         status="blocked",
         certainty="confirmed",
         layer="dns",
-        technique="injected",
         weight=3.0,
         needs="Repeats; the resolver's answer fails or is false, and an address that runs no "
         "resolver answers questions for the name and for no other name.",

@@ -23,7 +23,6 @@ REST: tuple[Rule, ...] = (
         id="dns.answers-seen",
         status=None,
         layer="dns",
-        technique="injected",
         weight=3.0,
         needs="An address that runs no resolver answers for the name and for no other name.",
         reason="A question for {name} sent to {neutral}, where no resolver is, was answered.",

@@ -91,6 +91,7 @@ def questions(answered: Sequence[Arm]) -> list[Step]:
             type="A",
             resolver="udp",
             address="8.8.8.8" if arm.endswith("site") else NEUTRAL,
+            answers=[FORGED] if arm in answered else [],
             replies=[Reply(after_us=9000, rcode=0, answers=[FORGED])] if arm in answered else [],
             failure=None if arm in answered else TIMEOUT,
             start=START,
@@ -100,15 +101,16 @@ def questions(answered: Sequence[Arm]) -> list[Step]:
     ]
 
 
-def test_an_answer_from_where_no_resolver_is_proves_injection() -> None:
+def test_an_answer_from_where_no_resolver_is_proves_that_somebody_answers() -> None:
     record = measurement(denied(Line(state="up", ipv4=True)), helpers=[helper()])
     verdict = judge(case(record, contrast=questions(["neutral@site", *NAMED])))
-    assert essence(verdict) == ("blocked", "dns", "injected", "confirmed")
+    assert essence(verdict) == ("blocked", "dns", "nxdomain", "confirmed")
+    assert verdict.rules[0] == "dns.answered-for"
     every = judge(case(record, contrast=questions([arm for arm, _, _ in ARMS])))
     assert (every.technique, every.certainty) == ("nxdomain", "likely")
 
 
-def test_injection_that_changes_nothing_is_remarked_on() -> None:
+def test_a_forged_answer_that_changes_nothing_is_remarked_on() -> None:
     record = measurement(loads(1))
     verdict = judge(case(record, contrast=questions(["neutral@site", *NAMED])))
-    assert (verdict.status, verdict.interference) == ("accessible", ["dns.injected"])
+    assert (verdict.status, verdict.interference) == ("accessible", ["dns.forged-address"])
