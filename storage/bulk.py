@@ -15,7 +15,13 @@ from sqlalchemy import Column, Connection, insert, select
 from storage.chain import Envelope, envelope_hash, public_hex, sign_envelope
 from storage.compression import MAX_BLOB_BYTES, RECORD_CODEC, compress_blob, compress_record
 from storage.errors import RefusedError
-from storage.insertion import IN_LIST, insert_certifications, insert_envelopes, require_kind
+from storage.insertion import (
+    IN_LIST,
+    blob_numbers,
+    insert_certifications,
+    insert_envelopes,
+    require_kind,
+)
 from storage.intake import Sound, accept_made, referred_blobs
 from storage.keys import KeysFile
 from storage.records import Record
@@ -133,11 +139,11 @@ def _link_blobs(
 ) -> None:
     """Note which of the blobs that the new records name are kept."""
     named = {sound.id: referred_blobs(sound.record) for sound in sounds}
-    kept = _present(connection, blobs.c.id, list(set().union(*named.values())))
+    kept = blob_numbers(connection, set().union(*named.values()))
     rows = [
-        {"record": numbers[id], "blob": blob}
+        {"record": numbers[id], "blob": kept[blob]}
         for id, ids in named.items()
-        for blob in sorted(ids & kept)
+        for blob in sorted(ids & kept.keys())
     ]
     if rows:
         connection.execute(insert(blob_uses), rows)

@@ -162,7 +162,8 @@ def _check_envelopes(connection: Connection) -> Iterator[str]:
 
 
 def _check_blobs(connection: Connection) -> Iterator[str]:
-    for id, codec, content in connection.execute(select(blobs).execution_options(yield_per=_PAGE)):
+    query = select(blobs.c.id, blobs.c.codec, blobs.c.content)
+    for id, codec, content in connection.execute(query.execution_options(yield_per=_PAGE)):
         try:
             if digest(expand_blob(codec, content)) != id:
                 yield f"blob {id}: its content has another hash"

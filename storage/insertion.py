@@ -119,11 +119,22 @@ def link_blobs(connection: Connection, number: int, record: Record) -> None:
     referred = referred_blobs(record)
     if not referred:
         return
-    kept = referred - _missing(connection, blobs.c.id, referred)
+    kept = set(blob_numbers(connection, referred).values())
     uses = select(blob_uses.c.blob).where(blob_uses.c.record == number)
     known = set(connection.execute(uses).scalars())
-    if rows := [{"record": number, "blob": id} for id in sorted(kept - known)]:
+    if rows := [{"record": number, "blob": blob} for blob in sorted(kept - known)]:
         connection.execute(insert(blob_uses), rows)
+
+
+def blob_numbers(connection: Connection, ids: Collection[str]) -> dict[str, int]:
+    """Return the local numbers of those blobs that are kept, by id."""
+    numbers: dict[str, int] = {}
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), IN_LIST):
+        chunk = ordered[start : start + IN_LIST]
+        query = select(blobs.c.id, blobs.c.number).where(blobs.c.id.in_(chunk))
+        numbers.update((id, number) for id, number in connection.execute(query))
+    return numbers
 
 
 def _missing(connection: Connection, column: Column[str], wanted: Collection[str]) -> set[str]:

@@ -214,9 +214,9 @@ def _drop(connection: Connection, numbers: Sequence[int], now: str) -> None:
 def _drop_blobs_of(connection: Connection, numbers: Sequence[int]) -> int:
     """Drop the blobs that no record but these uses; return how many."""
     used = select(blob_uses.c.blob).where(blob_uses.c.record.in_(numbers))
-    ids = set(connection.execute(used).scalars())
+    here = set(connection.execute(used).scalars())
     connection.execute(delete(blob_uses).where(blob_uses.c.record.in_(numbers)))
-    still = select(blob_uses.c.blob).where(blob_uses.c.blob.in_(ids))
-    unused = ids.difference(connection.execute(still).scalars())
-    connection.execute(delete(blobs).where(blobs.c.id.in_(unused)))
+    still = select(blob_uses.c.blob).where(blob_uses.c.blob.in_(here))
+    unused = here.difference(connection.execute(still).scalars())
+    connection.execute(delete(blobs).where(blobs.c.number.in_(unused)))
     return len(unused)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # Newest migration. A database at another revision is migrated, or refused if it is unknown.
-REVISION = "0002"
+REVISION = "0003"
 
 # Tables in which a trigger forbids UPDATE and DELETE, but for what retention may drop: the bytes
 # of a record whose verdict may be thinned, and blobs that no record uses any more.
@@ -76,7 +76,7 @@ records = Table(
     Column("codec", String(32), nullable=False, comment="How `canonical` is compressed."),
     Column("canonical", LargeBinary, comment="The bytes that were hashed; null: dropped, a stub."),
     Column("thinned", String(27), comment="When retention dropped `canonical`, UTC; null: kept."),
-    Index(None, "kind", "time", "id"),
+    Index(None, "kind", "time"),
     Index(None, "follows"),
     Index(None, "url", "time"),
     comment="Rounds and measurements: the canonical bytes and columns to find them by.",
@@ -134,12 +134,14 @@ steps = Table(
     Column("start", String(27), nullable=False, comment="UTC, by the machine's clock."),
     Column("duration_us", BigInteger, nullable=False, comment="Microseconds."),
     comment="One row for each step, derived from the records for people who ask by SQL.",
+    sqlite_with_rowid=False,
 )
 
 blobs = Table(
     "blobs",
     metadata,
-    Column("id", String(71), primary_key=True, comment="SHA-256 of the content."),
+    Column("number", _Number, primary_key=True, comment="Local number; means nothing elsewhere."),
+    Column("id", String(71), nullable=False, unique=True, comment="SHA-256 of the content."),
     Column("codec", String(32), nullable=False, comment="How `content` is compressed."),
     Column("content", LargeBinary, nullable=False, comment="Body, certificate or DNS reply."),
     comment="Bulky content that records refer to by hash, stored once.",
@@ -149,9 +151,10 @@ blob_uses = Table(
     "blob_uses",
     metadata,
     Column("record", _Number, ForeignKey(records.c.number), primary_key=True, comment="Who."),
-    Column("blob", String(71), ForeignKey(blobs.c.id), primary_key=True, comment="Refers to what."),
+    Column("blob", _Number, ForeignKey(blobs.c.number), primary_key=True, comment="To what."),
     Index(None, "blob"),
     comment="Which record refers to which kept blob; derived from the records.",
+    sqlite_with_rowid=False,
 )
 
 verdicts = Table(

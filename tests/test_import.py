@@ -59,8 +59,9 @@ def content(path: Path) -> dict[str, set[tuple[Any, ...]]]:
         "records": "SELECT id, kind, time, vantage, url, codec, canonical FROM records",
         "envelopes": "SELECT * FROM envelopes",
         "certifications": "SELECT * FROM certifications",
-        "blobs": "SELECT * FROM blobs",
-        "uses": "SELECT records.id, blob FROM blob_uses JOIN records ON number = record",
+        "blobs": "SELECT id, codec, content FROM blobs",
+        "uses": "SELECT records.id, blobs.id FROM blob_uses "
+        "JOIN records ON records.number = record JOIN blobs ON blobs.number = blob",
         "steps": "SELECT id, position, steps.url FROM steps JOIN records ON number = record",
     }
     with closing(sqlite3.connect(path)) as connection:

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 import storage
+from storage.records import Exchange, digest
 from storage.schema import APPEND_ONLY, DERIVED, REVISION, deliveries, messages, metadata, verdicts
 from storage.store import Store, StoreError
 from storage.train_dictionary import Invention
@@ -100,15 +101,32 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_whole(tmp_path: Pa
     with Store(new) as store:
         vantage = store.own_vantage(country="KZ", asn=64500, network="Invented Telecom")
         for seed in range(300):  # more than one page
-            record = Invention(seed).measurement()
-            store.add(msgspec.structs.replace(record, vantage=vantage)).result()
+            record = msgspec.structs.replace(Invention(seed).measurement(), vantage=vantage)
+            body = bytes([seed % 7])  # some of them in many records
+            exchange = Exchange(
+                connection=9,
+                address="192.0.2.1",
+                url="http://site.example/",
+                body=digest(body),
+                start=record.time,
+                duration_us=1,
+            )
+            record = msgspec.structs.replace(record, steps=[*record.steps, exchange])
+            store.add(record, {digest(body): body}).result()
         expected = columns_of(new, "id", "vantage_kind", "network", "clock_offset_us")
+    used = uses_of(new)
+    assert len(used) == 300
     make_first_schema(old)
     copy_rows(new, old)
     Path(f"{new}.keys").rename(f"{old}.keys")
     with Store(old) as store:
         assert store.check() == []
     assert columns_of(old, "id", "vantage_kind", "network", "clock_offset_us") == expected
+    assert uses_of(old) == used
+    with closing(sqlite3.connect(old)) as connection:
+        for table in ("blobs", "blob_uses", "steps"):
+            with pytest.raises(sqlite3.IntegrityError, match=f"{table} is"):
+                connection.execute(f"DELETE FROM {table}")
 
 
 def make_first_schema(path: Path) -> None:
@@ -132,7 +150,22 @@ def copy_rows(source: Path, target: Path) -> None:
             connection.execute(
                 f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM source.{table}"
             )
+        connection.execute(
+            "INSERT INTO main.blobs (id, codec, content) "
+            "SELECT id, codec, content FROM source.blobs"
+        )
+        connection.execute(
+            "INSERT INTO main.blob_uses (record, blob) SELECT record, id "
+            "FROM source.blob_uses JOIN source.blobs ON blobs.number = blob"
+        )
         connection.commit()
+
+
+def uses_of(path: Path) -> set[tuple[int, str, bytes]]:
+    """Return (record's number, id of a blob, its content) for every use."""
+    query = "SELECT record, id, content FROM blob_uses JOIN blobs ON blobs.number = blob"
+    with closing(sqlite3.connect(path)) as connection:
+        return set(connection.execute(query))
 
 
 def columns_of(path: Path, *names: str) -> list[tuple[object, ...]]:
