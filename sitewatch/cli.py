@@ -28,6 +28,7 @@ _COMMANDS = {
     "resume": "resume",
     "wipe": "wipe",
     "locate": "locate",
+    "helper": "helper",
     "data": "data",
     "targets": "targets",
     "demo": "demo",
