@@ -32,12 +32,8 @@ _PATIENCE = 6.0  # seconds; a busy machine is slow, and silence is as sure after
 _SECOND_REPLY = 1.5  # seconds to wait for another reply to one question
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _SLOW_BYTES_A_SECOND = 50_000
-_VERIFY_WORDS = {
-    9: "not yet valid",
-    10: "expired",
-    18: "self-signed",
-    62: "wrong-name",
-} | dict.fromkeys((19, 20, 21), "untrusted")
+_VERIFY_WORDS = {9: "not yet valid", 10: "expired", 18: "self-signed", 62: "wrong-name"}
+_VERIFY_WORDS |= dict.fromkeys((19, 20, 21), "untrusted")
 
 
 class Client:
