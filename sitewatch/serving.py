@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +55,12 @@ def serve(
     certificate: Path | None,
     key: Path | None,
     proxy: str | None,
+    started: Callable[[], None],
 ) -> None:
-    """Serve until a signal comes. Raises OSError where certificate or key cannot be read."""
+    """Serve until a signal comes; `started` is called once connections are taken.
+
+    Raises OSError where it cannot listen there, or certificate or key cannot be read.
+    """
     patient = {"proxies": frozenset({proxy} if proxy else ())}
     options: dict[str, Any] = {
         "http": type("_Protocol", (_ImpatientProtocol,), patient),
@@ -67,10 +73,8 @@ def serve(
         "ssl_certfile": certificate,
         "ssl_keyfile": key,
     }
-    uvicorn.run(
+    config = uvicorn.Config(
         helper.application,
-        host=address,
-        port=port,
         access_log=False,
         log_config=None,
         server_header=False,
@@ -79,3 +83,8 @@ def serve(
         loop="asyncio",
         **options,
     )
+    config.load()  # reads the certificate
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, port), family=family) as listening:
+        started()
+        uvicorn.Server(config).run(sockets=[listening])

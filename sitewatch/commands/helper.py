@@ -99,8 +99,11 @@ def _serve(
         from sitewatch.serving import serve
     except ImportError:
         raise Failed("a helper needs the extra: pip install 'sitewatch[server]'") from None
-    say(f"The helper listens at {address} port {port}; Ctrl-C ends it.")
+
+    def started() -> None:
+        say(f"The helper listens at {address} port {port}; Ctrl-C ends it.")
+
     try:
-        serve(HelperServer(lookout), address, port, certificate, key, proxy)
+        serve(HelperServer(lookout), address, port, certificate, key, proxy, started)
     except OSError as error:
-        raise Failed(f"the helper cannot start: {error}") from error
+        raise Failed(f"the helper cannot serve at {address} port {port}: {error}") from error
