@@ -224,12 +224,10 @@ def test_in_the_lab_it_measures_reloads_refuses_a_second_and_stops_with_all_kept
         daemon.send_signal(signal.SIGHUP)
         wait_until(lambda: "reloaded" in _text(folder / "log"), "the reload")
         wait_until(lambda: measured() == 1, "the first round")
-        asked = time.monotonic()
+        time.sleep(2.0)  # into the middle of the first visit: its connection has been made
         daemon.send_signal(signal.SIGTERM)
-        _, errors = daemon.communicate(timeout=30)
-        stopped_after = time.monotonic() - asked
+        _, errors = daemon.communicate(timeout=10)  # what is promised
     assert daemon.returncode == 0, errors
-    assert stopped_after < 10
     log = _text(folder / "log")
     assert "stopped; everything measured is kept" in log
     assert not [url for url in scenario.targets if url.split("/")[2] in log]
