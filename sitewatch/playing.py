@@ -52,7 +52,7 @@ def play_history(history: History, folder: Path, on_round: Callable[[], None]) -
         waiting.put(span)
     folder.mkdir(parents=True, exist_ok=True)
     pki = Pki.create(folder / "pki")
-    stop = threading.Event()
+    stop = _Stop()
     worlds = min(WORLDS, len(history.spans))
     with ThreadPoolExecutor(worlds) as pool:
         playing = [
@@ -64,7 +64,7 @@ def play_history(history: History, folder: Path, on_round: Callable[[], None]) -
         try:
             kept = [each for world in playing for each in world.result()]
         except BaseException:
-            stop.set()
+            stop.now()
             raise
     # Sorting is stable: what one player recorded at one moment stays in its order.
     return sorted(kept, key=lambda each: each.record.time)
@@ -75,7 +75,7 @@ def _play_world(
     pki: Pki,
     folder: Path,
     waiting: queue.SimpleQueue[Sequence[float]],
-    stop: threading.Event,
+    stop: _Stop,
     on_round: Callable[[], None],
 ) -> list[Kept]:
     """Take spans from the queue and play them, until there are none or it is time to stop."""
@@ -85,17 +85,17 @@ def _play_world(
             World(history.scenario, seed=history.seed, pki=pki, folder=folder)
         )
         players = [
-            stack.enter_context(_Player(world, network, vantage))
+            stop.watch(stack.enter_context(_Player(world, network, vantage)))
             for network, vantage in history.vantages.items()
         ]
         rounds = stack.enter_context(ThreadPoolExecutor(len(players)))
-        while not stop.is_set():
+        while not stop:
             try:
                 span = waiting.get_nowait()
             except queue.Empty:
                 break
             for at in span:
-                if stop.is_set():
+                if stop:
                     break
                 world.set_time(at)
                 order = Order(at, list(history.scenario.targets))
@@ -103,6 +103,26 @@ def _play_world(
                     kept += records
                 on_round()
     return kept
+
+
+class _Stop:
+    """Ends all players at once, wherever they are in their rounds, and lets no more begin."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._players: list[_Player] = []
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def watch(self, player: _Player) -> _Player:
+        self._players.append(player)
+        return player
+
+    def now(self) -> None:
+        self._event.set()
+        for player in list(self._players):
+            player.kill()
 
 
 class _Player:
@@ -126,6 +146,10 @@ class _Player:
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
+
+    def kill(self) -> None:
+        """End the program at once; a round under way then ends with Failed."""
+        self._process.kill()
 
     def play(self, order: Order) -> list[Kept]:
         """Run one round and return its records."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -67,3 +69,25 @@ def test_a_real_database_is_never_replaced(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "real records" in done.stderr
     assert (tmp_path / "sitewatch.db").read_bytes() == before
+
+
+@pytest.mark.lab
+def test_ctrl_c_ends_the_demo_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    require_lab()
+    process = subprocess.Popen(
+        [*DEMO, "--output", "out"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    for _ in range(300):
+        if list(tmp_path.glob("out/.demo-*/world-0/*")):
+            break
+        time.sleep(0.1)
+    time.sleep(2.0)  # into the first rounds
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=15)  # the rounds under way would take longer
+    assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    assert not list((tmp_path / "out").iterdir())
