@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Collection, Iterable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 _WEB_PORTS = frozenset({80, 443})
@@ -29,12 +29,12 @@ class Destinations:
     """
 
     def __init__(self, own: Iterable[str] = (), *, exempt: Collection[str] = ()) -> None:
-        self._own = {ip_address(address) for address in own}
+        self._own = {_plain(address) for address in own}
         self._exempt = frozenset(exempt)
 
     def learn(self, address: str) -> None:
         """Remember an address that somebody has reached this helper at."""
-        self._own.add(ip_address(address.split("%")[0]))
+        self._own.add(_plain(address))
 
     def allows(self, address: str) -> bool:
         """Tell whether a helper may connect to an address in text form."""
@@ -54,6 +54,12 @@ class Destinations:
     def allows_port(self, port: int) -> bool:
         """Tell whether a port is one where sites are."""
         return port in _WEB_PORTS or _FIRST_FREE_PORT <= port <= 65535
+
+
+def _plain(address: str) -> IPv4Address | IPv6Address:
+    """Return an address without zone, and the IPv4 address where a socket for both shows one."""
+    parsed = ip_address(address.split("%")[0])
+    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, IPv6Address) else parsed
 
 
 def machine_addresses() -> set[str]:

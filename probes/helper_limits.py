@@ -1,6 +1,7 @@
 """What a helper allows its askers: how often, how much, how many at once, and answers kept a while.
 
-Everything is kept in memory and forgotten within minutes; who asked is written nowhere.
+Everything is kept in memory alone, and what is too old goes with the next question; who asked is
+written nowhere.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ class HelperLimits:
     look_seconds: float = 25.0  # all together: askers give up after 30
     kept_seconds: float = 60.0
     most_kept: int = 1000
+    connections: int = 256
+    connections_of_one: int = 64  # asker; what lies behind a proxy is not told apart
+    head_seconds: float = 15.0  # for a whole head to come
 
 
 class Buckets:
@@ -54,9 +58,21 @@ class Buckets:
         left = min(self._size, left + (now - since) * self._rate)
         allowed = left >= 1
         self._left[key] = (left - 1 if allowed else left, now)
-        while len(self._left) > _MOST_BUCKETS:
-            self._left.popitem(last=False)
+        self._forget(now)
         return allowed
+
+    def remembered(self) -> set[str]:
+        """Return the keys that are still counted."""
+        return set(self._left)
+
+    def _forget(self, now: float) -> None:
+        """Drop the buckets that have filled up again, and the oldest of too many."""
+        filling = self._size / self._rate
+        while self._left:
+            oldest = next(iter(self._left.values()))
+            if len(self._left) <= _MOST_BUCKETS and now - oldest[1] < filling:
+                return
+            self._left.popitem(last=False)
 
 
 def client_key(address: str) -> str:
@@ -92,8 +108,9 @@ class Answers:
         `admit` is asked first, with the number of answers being made, and may raise Refused. An
         answer goes on being made when the asker goes away: others may wait for it too.
         """
+        self._forget()
         kept = self._kept.get(key)
-        if kept is not None and self._clock.monotonic() - kept[0] < self._limits.kept_seconds:
+        if kept is not None:
             return kept[1]
         task = self._under_way.get(key)
         if task is None:
@@ -107,8 +124,16 @@ class Answers:
             answer = await make()
         finally:
             del self._under_way[key]
-        self._kept.pop(key, None)
         self._kept[key] = (self._clock.monotonic(), answer)
-        while len(self._kept) > self._limits.most_kept:
-            self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        self._forget()
         return answer
+
+    def _forget(self) -> None:
+        """Drop the answers that are too old, and the oldest of too many."""
+        since = self._clock.monotonic() - self._limits.kept_seconds
+        while self._kept:
+            oldest = next(iter(self._kept.values()))
+            if len(self._kept) <= self._limits.most_kept and oldest[0] > since:
+                return
+            self._kept.popitem(last=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -70,13 +71,11 @@ class Lookout:
         dns = await self.names(parts.hostname or "")
         wanted = self._endpoints(parts, dns.addrs, asked)
         page = _Visit(self, Trace(self.clock, _Public()), _chosen(headers))
-        try:
+        with contextlib.suppress(TimeoutError):  # what is there by then is the answer
             async with asyncio.timeout(self.limits.look_seconds):
                 await asyncio.gather(
                     page.run(url, dns), *(self._try(trace, parts, *each) for each in wanted)
                 )
-        except TimeoutError:
-            page.failure = page.failure or Failure.TIMEOUT  # what is there already counts
         return self._answer(parts, dns, asked, trace, page)
 
     # --- names and endpoints ---
@@ -162,7 +161,7 @@ class Lookout:
     ) -> dict[str, protocol.AddressInfo]:
         theirs = {each[0] for text in asked if (each := _parsed(text)) is not None}
         info = {}
-        for address in dict.fromkeys([*found, *sorted(theirs)]):
+        for address in dict.fromkeys([*found, *sorted(theirs)[: self.limits.endpoints]]):
             flags = protocol.FROM_PROBE if address in theirs else 0
             flags |= protocol.FROM_HELPER if address in found else 0
             flags |= 0 if self.destinations.allows(address) else protocol.BOGON
@@ -205,6 +204,9 @@ class _Visit:
                 await self._follow(url, names)
         except TimeoutError:
             self.failure = Failure.TIMEOUT
+        except asyncio.CancelledError:  # the time for all together is over
+            self.failure = Failure.TIMEOUT
+            raise
 
     async def _follow(self, url: str, names: protocol.Resolved) -> None:
         for hop in range(MOST_HOPS + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 
 import msgspec
 from starlette.applications import Starlette
@@ -21,14 +22,14 @@ _MOST_HEADERS = 20
 
 
 class HelperServer:
-    """One helper; `application` is what an ASGI server runs."""
+    """One helper within its `limits`; `application` is what an ASGI server runs."""
 
     def __init__(self, lookout: Lookout) -> None:
         self._lookout = lookout
-        self._limits = lookout.limits
-        self._askers = Buckets(lookout.clock, self._limits.per_minute)
-        self._hosts = Buckets(lookout.clock, self._limits.host_per_minute)
-        self._answers = Answers(lookout.clock, self._limits)
+        self.limits = lookout.limits
+        self._askers = Buckets(lookout.clock, self.limits.per_minute)
+        self._hosts = Buckets(lookout.clock, self.limits.host_per_minute)
+        self._answers = Answers(lookout.clock, self.limits)
         self._decoder = msgspec.json.Decoder(Question)
         methods = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"]
         self.application = Starlette(routes=[Route("/", self._respond, methods=methods)])
@@ -63,10 +64,10 @@ class HelperServer:
         """Return the body. Raises Refused where it is too large or comes too slowly."""
         body = bytearray()
         try:
-            async with asyncio.timeout(self._limits.request_seconds):
+            async with asyncio.timeout(self.limits.request_seconds):
                 async for part in request.stream():
                     body += part
-                    if len(body) > self._limits.request_bytes:
+                    if len(body) > self.limits.request_bytes:
                         raise Refused(_TOO_LARGE)
         except TimeoutError:
             raise Refused(_TOO_SLOW) from None
@@ -88,10 +89,10 @@ class HelperServer:
     async def _look(self, question: Question, *, probe: bool) -> bytes:
         url, headers = question.http_request, question.http_request_headers or {}
         asked = sorted(set(question.tcp_connect or []))
-        key = msgspec.json.encode([url, sorted(headers.items()), asked])
+        key = sha256(msgspec.json.encode([url, sorted(headers.items()), asked])).digest()
 
         def admit(under_way: int) -> None:
-            most = self._limits.most_under_way if probe else self._limits.anyone_below
+            most = self.limits.most_under_way if probe else self.limits.anyone_below
             if under_way >= most:
                 raise Refused(_OVERLOADED)
             if not self._hosts.take(url.split("/")[2]):

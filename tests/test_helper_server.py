@@ -3,95 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
 
-import httpx
 import pytest
-import uvicorn
 
-from probes.answers import Answer
-from probes.certificates import CertificateJudge
-from probes.clock import SystemClock
 from probes.helper_destinations import Destinations, machine_addresses
 from probes.helper_limits import HelperLimits, client_key
-from probes.helper_look import Lookout
 from probes.helper_protocol import BOGON, FROM_HELPER, FROM_PROBE
-from probes.helper_server import HelperServer
-from tests.loopback import Handler, serving
-
-PAGE = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nContent-Length: 48\r\n"
-    b'Alt-Svc: h3=":443"\r\n\r\n<html lang=kk><title>News</title>some few words.'
-)
-
-
-class Site:
-    """A site on loopback that counts its visitors; `gate` holds answers back while it is shut."""
-
-    def __init__(self, reply: bytes = PAGE) -> None:
-        self.reply = reply
-        self.visits = 0
-        self.requests: list[bytes] = []
-        self.asked = asyncio.Semaphore(0)  # released by each request
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    def handler(self) -> Handler:
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.visits += 1
-            self.requests.append(await reader.readuntil(b"\r\n\r\n"))
-            self.asked.release()
-            await self.gate.wait()
-            writer.write(self.reply)
-            await writer.drain()
-
-        return handle
-
-
-@asynccontextmanager
-async def helper(
-    limits: HelperLimits | None = None, names: dict[str, list[str]] | None = None
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve a helper that may visit 127.0.0.1 alone; yield a client of it."""
-
-    async def resolve(host: str, timeout: float) -> Sequence[Answer]:
-        return [Answer(addresses=tuple((names or {}).get(host, ())))]
-
-    lookout = Lookout(
-        clock=SystemClock(),
-        judge=CertificateJudge(),
-        limits=limits or HelperLimits(),
-        destinations=Destinations(exempt={"127.0.0.1"}),
-        tool="sitewatch 1",
-        resolve=resolve,
-    )
-    config = uvicorn.Config(
-        HelperServer(lookout).application, port=0, log_config=None, lifespan="off", ws="none"
-    )
-    server = uvicorn.Server(config)
-    listening = config.bind_socket()
-    listening.listen()
-    running = asyncio.create_task(server.serve(sockets=[listening]))
-    port = listening.getsockname()[1]
-    try:
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", trust_env=False
-        ) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        await running
-        listening.close()
-
-
-async def ask(client: httpx.AsyncClient, url: str, *endpoints: str) -> dict[str, Any]:
-    question = {"http_request": url, "http_request_headers": {}, "tcp_connect": list(endpoints)}
-    reply = await client.post("/", json=question)
-    assert reply.status_code == 200
-    answer: dict[str, Any] = reply.json()
-    return answer
+from tests.helper_at_work import Site, ask, helper
+from tests.loopback import serving
 
 
 async def test_answers_field_for_field() -> None:
@@ -269,6 +188,8 @@ def test_own_addresses_are_never_connected_to() -> None:
     assert destinations.allows("2620:fe::fe")
     destinations.learn("9.9.9.9")
     assert not destinations.allows("9.9.9.9")
+    destinations.learn("::ffff:9.9.9.10")  # as a socket for both families has it
+    assert not destinations.allows("9.9.9.10")
     assert "127.0.0.1" in machine_addresses()
 
 
