@@ -16,7 +16,7 @@ from tests.helper_at_work import Names, Site, ask, helper
 from tests.loopback import serving
 
 GREETING = b"GET / HTTP/1.1\r\nHost: helper\r\n\r\n"
-PATIENCE = 20  # seconds until a test gives up
+PATIENCE = 12  # seconds until a test gives up; below what a helper itself has for a head
 
 
 class Ahead(SystemClock):
