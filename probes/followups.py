@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
+from probes.agreement import agreement_of
 from probes.arms import DNS_PORT, HTTP_PORT, try_hello, try_question, try_request
 from probes.contrasts import MOST_TRIES, TryArm, plan, run_contrasts
 from probes.locate import Place, locate
@@ -165,5 +166,6 @@ def record_of(
         line=prober.line,
         steps=list(trace.steps),
         helpers=list(trace.helpers),
+        agreement=agreement_of(trace.helpers),
     )
     return prober.own.scrub_record(record)

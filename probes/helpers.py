@@ -16,47 +16,16 @@ from probes.addresses import endpoint, is_address
 from probes.certificates import CertificateJudge
 from probes.dns import ask_system
 from probes.errors import NETWORK_ERRORS, failure_of
+from probes.helper_answers import Response, answer_of, read_response
 from probes.http import browser_headers, receive_reply
 from probes.session import open_session
 from probes.settings import Limits
 from probes.trace import Trace
 from storage.failures import Failure
-from storage.records import HelperAnswer, HelperEndpoint, HelperExchange
+from storage.records import HelperAnswer
 
 _LARGEST_ANSWER = 1024 * 1024
-_MOST_ENTRIES = 50
-_LONGEST_TEXT = 512
 _PATIENCE = 2.0  # times http_timeout: a helper tries the site itself before it answers
-
-
-class _Endpoint(msgspec.Struct):
-    status: bool
-    failure: str | None = None
-
-
-class _Request(msgspec.Struct):
-    body_length: int = -1
-    failure: str | None = None
-    title: str = ""
-    headers: dict[str, str] = {}
-    status_code: int = -1
-
-
-class _Dns(msgspec.Struct):
-    failure: str | None = None
-    addrs: list[str] = []
-
-
-class _Response(msgspec.Struct):
-    """What a helper sends, as far as it is read here (facts: test helper protocol)."""
-
-    tcp_connect: dict[str, _Endpoint] = {}
-    tls_handshake: dict[str, _Endpoint] = {}
-    http_request: _Request | None = None
-    dns: _Dns | None = None
-
-
-_DECODER = msgspec.json.Decoder(_Response)
 
 
 async def ask_helper(
@@ -82,7 +51,7 @@ async def ask_helper(
         "tcp_connect": list(endpoints),
         "x_quic_enabled": False,
     }
-    answer: _Response | Failure
+    answer: Response | Failure
     try:
         async with asyncio.timeout(limits.http_timeout * _PATIENCE):
             answer = await _post(trace, helper, question, limits, judge, clock_offset)
@@ -95,7 +64,7 @@ async def ask_helper(
         )
         trace.helpers.append(failed)
     else:
-        trace.helpers.append(_answer(trace, helper, answer, start, duration))
+        trace.helpers.append(answer_of(trace, helper, answer, endpoints, start, duration))
 
 
 async def _post(
@@ -105,7 +74,7 @@ async def _post(
     limits: Limits,
     judge: CertificateJudge,
     clock_offset: float,
-) -> _Response | Failure:
+) -> Response | Failure:
     host = urlsplit(helper).hostname or ""
     addresses: tuple[str, ...] = (host,)
     if not is_address(host):
@@ -127,10 +96,7 @@ async def _post(
         reply = await receive_reply(client, request, _LARGEST_ANSWER)
     if reply.status != 200:
         return Failure.HTTP_UNEXPECTED_STATUS
-    try:
-        return _DECODER.decode(bytes(reply.raw))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return Failure.JSON_PARSE
+    return read_response(bytes(reply.raw)) or Failure.JSON_PARSE
 
 
 def endpoints_of(addresses: Sequence[str], url: str) -> list[str]:
@@ -138,43 +104,3 @@ def endpoints_of(addresses: Sequence[str], url: str) -> list[str]:
     parts = urlsplit(url)
     ports = [parts.port] if parts.port else [443, 80]
     return [endpoint(address, port) for address in addresses for port in ports]
-
-
-def _answer(
-    trace: Trace, helper: str, answer: _Response, start: str, duration: int
-) -> HelperAnswer:
-    request = answer.http_request or _Request()
-    dns = answer.dns or _Dns()
-    return HelperAnswer(
-        helper=helper,
-        answered=True,
-        dns=[each for each in dns.addrs if is_address(each)][:_MOST_ENTRIES],
-        dns_failure=_text(trace, dns.failure),
-        connect=_endpoints(trace, answer.tcp_connect),
-        handshake=_endpoints(trace, answer.tls_handshake),
-        exchange=HelperExchange(
-            status=request.status_code if 100 <= request.status_code <= 999 else None,
-            body_length=request.body_length if 0 <= request.body_length < 2**53 else None,
-            title=_text(trace, request.title) or None,
-            headers={
-                trace.own.scrub(name[:_LONGEST_TEXT]): _text(trace, value) or ""
-                for name, value in list(request.headers.items())[:_MOST_ENTRIES]
-                if name.isascii() and name.lower() != "set-cookie"
-            },
-            failure=_text(trace, request.failure),
-        ),
-        start=start,
-        duration_us=duration,
-    )
-
-
-def _endpoints(trace: Trace, answers: Mapping[str, _Endpoint]) -> dict[str, HelperEndpoint]:
-    return {
-        where: HelperEndpoint(status=each.status, failure=_text(trace, each.failure))
-        for where, each in list(answers.items())[:_MOST_ENTRIES]
-        if where.isascii() and len(where) < 64
-    }
-
-
-def _text(trace: Trace, text: str | None) -> str | None:
-    return None if text is None else trace.own.scrub(text[:_LONGEST_TEXT])

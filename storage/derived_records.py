@@ -60,7 +60,10 @@ HEADERS = frozenset(
 )
 
 # The fields of records that are published as they are.
-_RECORD = ("simulated", "tool", "url", "round", "follows", "complete", "tier", "targets")
+_RECORD = (
+    *("simulated", "tool", "url", "round", "follows", "complete", "tier", "targets"),
+    "agreement",
+)
 _VANTAGE = ("id", "kind", "country", "asn", "network", "networks_table", "source")
 _LINE = (
     *("state", "ipv4", "ipv6", "resolver_asn", "diverted", "nat64", "intercepted"),
@@ -85,9 +88,12 @@ _CERTIFICATE = (
 _HOP = ("answer", "asn")
 # Durations inside steps, in microseconds, published in milliseconds.
 _DURATIONS = ("duration_us", "first_byte_us", "last_byte_us")
-_HELPER = ("helper", "answered", "dns", "dns_failure", "failure")
+_HELPER = ("helper", "answered", "tool", "dns", "dns_failure", "keys", "failure")
 _ENDPOINT = ("status", "failure")
-_HELPER_EXCHANGE = ("status", "body_length", "title", "failure")
+_HELPER_EXCHANGE = (
+    *("status", "body_length", "title", "failure"),
+    *("simhash", "body_sha256", "language", "truncated"),
+)
 
 
 class DerivedRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,6 +57,11 @@ class HelperExchange(Value, frozen=True, kw_only=True):
     body_length: int | None = None
     title: str | None = None
     headers: dict[str, str] = {}
+    # Only helpers of our own say these, in the words of an exchange step.
+    simhash: str | None = None
+    body_sha256: str | None = None
+    language: str | None = None
+    truncated: bool | None = None
     failure: str | None = None
 
 
@@ -69,10 +74,28 @@ class HelperAnswer(Value, frozen=True, kw_only=True):
     dns_failure: str | None = None
     connect: dict[str, HelperEndpoint] = {}  # by "address:port", IPv6 in brackets
     handshake: dict[str, HelperEndpoint] = {}
+    keys: dict[str, str] = {}  # SHA-256 of the leaf's key by endpoint; ours alone say it
     exchange: HelperExchange = HelperExchange()
+    tool: str | None = None  # of a helper of our own, its program
     failure: str | None = None
     start: str
     duration_us: int
+
+
+class HelperAgreement(Value, frozen=True, kw_only=True):
+    """Whether the helpers say the same; each point None unless two of them spoke of it."""
+
+    asked: int
+    answered: int  # the others kept silent, which is no disagreement
+    names: bool | None = None  # all found addresses, or none did
+    addresses: bool | None = None  # any two of them share one
+    connect: bool | None = None  # each endpoint that two tried worked, or failed, for both
+    handshake: bool | None = None
+    keys: bool | None = None  # the leaf's key, by endpoint
+    page: bool | None = None  # all got a page, or none did
+    status: bool | None = None
+    title: bool | None = None
+    text: bool | None = None  # simhashes differ in at most 8 bits
 
 
 class Vantage(Value, frozen=True, kw_only=True):
@@ -147,6 +170,7 @@ class Measurement(Value, frozen=True, kw_only=True):
     line: Line
     steps: list[Step] = []
     helpers: list[HelperAnswer] = []
+    agreement: HelperAgreement | None = None  # of helpers; None: fewer than two were asked
     source_id: str | None = None  # what it is called where it was imported from
 
 

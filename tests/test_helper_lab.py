@@ -115,6 +115,12 @@ def test_our_prober_takes_its_word(world: World, tmp_path: Path) -> None:
     assert helper["answered"] is True
     assert helper["exchange"]["title"] == "The watched site"
     assert all(each["status"] for each in helper["handshake"].values())
+    # What only our helper says; one helper alone agrees with nobody.
+    address = world.plan.sites["watched.example"].addresses[0]
+    assert len(helper["keys"][f"{address}:443"]) == 64
+    assert len(helper["exchange"]["simhash"]) == 16
+    assert helper["tool"].startswith("sitewatch ")
+    assert line["agreement"] is None
     # The name is cut off at home and works abroad; one helper alone never makes it blocked.
     assert line["verdict"]["status"] == "inconclusive"
     assert line["verdict"]["certainty"] == "suspected"

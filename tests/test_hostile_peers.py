@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
-from collections.abc import Callable
 
 import httpx
 import msgspec
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from probes.certificates import CertificateJudge, describe
 from probes.clock import SystemClock
 from probes.followups import record_of
-from probes.helpers import _DECODER, _answer
+from probes.helper_answers import answer_of, read_response
 from probes.http import CAP_OTHERWISE, decoded
 from probes.own import OwnAddresses
 from probes.prober import Prober
@@ -219,33 +218,51 @@ _JSON = st.recursive(
     ),
     max_leaves=12,
 )
-_FIELDS: dict[str, Callable[[], st.SearchStrategy[object]]] = {
-    "tcp_connect": lambda: st.dictionaries(
-        st.text(max_size=80),
-        st.fixed_dictionaries({"status": st.booleans(), "failure": st.none() | st.text()}),
-        max_size=5,
-    ),
-    "http_request": lambda: st.fixed_dictionaries(
+_WHERE = st.sampled_from(["192.0.2.1:443", "192.0.2.2:443", "[2001:db8::1]:443"]) | st.text()
+_ENDPOINTS = st.none() | st.dictionaries(
+    _WHERE,
+    st.fixed_dictionaries({"status": st.booleans(), "failure": st.none() | st.text()}),
+    max_size=5,
+)
+_NUMBERS = st.integers(-(2**70), 2**70) | st.integers(0, 999)
+_PROTOCOL = {
+    "tcp_connect": _ENDPOINTS,
+    "http_request": st.fixed_dictionaries(
         {
-            "status_code": st.integers(-(2**63), 2**63 - 1),
-            "body_length": st.integers(-(2**63), 2**63 - 1),
+            "status_code": _NUMBERS,
+            "body_length": _NUMBERS,
             "title": st.text(),
-            "headers": st.dictionaries(st.text(max_size=9), st.text(), max_size=5),
+            "failure": st.none() | st.text(max_size=9),
+            "headers": st.none() | st.dictionaries(st.text(max_size=9), st.text(), max_size=5),
         }
     ),
-    "dns": lambda: st.fixed_dictionaries({"addrs": st.lists(st.text(max_size=40), max_size=5)}),
+    "dns": st.fixed_dictionaries(
+        {"addrs": st.none() | st.lists(st.sampled_from(["192.0.2.2", "::1"]) | st.text())}
+    ),
+}
+_OURS = {
+    "tls_handshake": _ENDPOINTS,
+    "x_sitewatch": st.fixed_dictionaries(
+        {
+            "tool": st.text(),
+            "simhash": st.none() | st.text() | st.just("0" * 16),
+            "language": st.text(),
+            "spki": st.dictionaries(_WHERE, st.text() | st.just("0" * 64), max_size=3),
+        }
+    ),
 }
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.fixed_dictionaries({}, optional={name: make() for name, make in _FIELDS.items()}) | _JSON)
+@given(st.fixed_dictionaries(_PROTOCOL, optional=_OURS) | _JSON)
 def test_no_helper_is_too_odd_to_be_kept(document: object) -> None:
-    try:
-        answer = _DECODER.decode(msgspec.json.encode(document))
-    except (msgspec.MsgspecError, OverflowError):
-        return  # what the helper code calls a parse error
+    answer = read_response(msgspec.json.encode(document))
+    if answer is None:
+        return  # what the prober calls a parse error
     found = Trace(SystemClock(), OwnAddresses())
-    kept = _answer(found, "https://helper.example/", answer, "2026-11-23T12:00:00.000000Z", 1)
+    helper, asked = "https://helper.example/", ["192.0.2.1:443"]
+    kept = answer_of(found, helper, answer, asked, "2026-11-23T12:00:00.000000Z", 1)
+    assert set(kept.connect) | set(kept.keys) <= {*asked, *(f"{each}:443" for each in kept.dns)}
     record = Measurement(
         simulated=True,
         tool="test",

@@ -23,6 +23,7 @@ STRUCTS = [
     records.HelperAnswer,
     records.HelperEndpoint,
     records.HelperExchange,
+    records.HelperAgreement,
 ]
 
 
