@@ -9,6 +9,7 @@ import msgspec
 
 from reports.alternatives import Alternative, alternatives, unknowns
 from reports.analysis import Analysis
+from reports.annotations import Note
 from reports.cases import Case
 from reports.contrasts import TargetRow, support_of, target_rows
 from reports.episodes import Episode
@@ -80,13 +81,16 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     method: tuple[str, ...]
     limitations: tuple[str, ...]
     analysis: Analysis
+    annotations: tuple[Note, ...] = ()
 
 
 Writer: TypeAlias = Callable[[Content], str]  # one format: content in, the file's text out
 
 
-def content_of(analysis: Analysis, *, generated: str, tool: str) -> Content:
-    """Return the content of a report on `analysis`."""
+def content_of(
+    analysis: Analysis, *, generated: str, tool: str, annotations: Sequence[Note] = ()
+) -> Content:
+    """Return the content of a report on `analysis`, with the annotations that belong to it."""
     sections = tuple(_section(incident, analysis) for incident in analysis.incidents)
     certain = tuple(s for s in sections if s.incident.status != "possible")
     country = place(analysis.country).name if analysis.country else "all countries"
@@ -111,6 +115,7 @@ def content_of(analysis: Analysis, *, generated: str, tool: str) -> Content:
         method=_method(analysis, tool),
         limitations=_limitations(analysis),
         analysis=analysis,
+        annotations=tuple(annotations),
     )
 
 

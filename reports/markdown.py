@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
+from reports.annotations import NOT_EVIDENCE
 from reports.content import Content, EpisodeRow, Section
 from reports.sheets import Row
 from reports.text import plain
 from reports.wording import counted, stamp
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~$&@])")
+_OF_URLS = "%!#$&'()*+,/:;=?@[]~"  # what has a meaning of its own in addresses
 _RESULT = {True: "worked", False: "failed", None: "no answer"}
 
 
@@ -24,6 +27,7 @@ def markdown(content: Content) -> str:
         lines += _section(section, many=len(content.sections) > 1)
     lines += _possible(content.possible)
     lines += _targets(content)
+    lines += _annotations(content)
     lines += _list("Cut lines", content.outages) + _list("Lines that were down", content.line_gaps)
     lines += ["## Method", "", *_paragraphs(content.method)]
     lines += _list("Limitations", content.limitations)
@@ -115,6 +119,20 @@ def _targets(content: Content) -> list[str]:
     header = ("Site", "Measured", "Open", "Refused by the site", "Down", "Inconclusive", "Blocked")
     measured = counted(sum(row.measurements for row in content.targets), "measurement")
     return ["## All sites in the same time", "", f"{measured}.", "", *_table(header, cells)]
+
+
+def _annotations(content: Content) -> list[str]:
+    if not content.annotations:
+        return []
+    lines = ["## What was said and done at the time", "", escaped(NOT_EVIDENCE), ""]
+    for note in content.annotations:
+        lines.append(f"- {escaped(note.when)}: {escaped(note.text)} {_link(note.source)}")
+    return [*lines, ""]
+
+
+def _link(url: str) -> str:
+    """Return an address that was made for readers to follow; nothing in it can end the link."""
+    return f"<{quote(url, safe=_OF_URLS)}>"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

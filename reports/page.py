@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from reports.annotations import NOT_EVIDENCE
 from reports.content import Content
 from reports.timeline import BAND_HEIGHT, BAND_TOP
 from reports.wording import counted, stamp
@@ -17,7 +18,11 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals.update(
-    stamp=stamp, counted=counted, band_top=BAND_TOP, band_height=BAND_HEIGHT
+    stamp=stamp,
+    counted=counted,
+    band_top=BAND_TOP,
+    band_height=BAND_HEIGHT,
+    not_evidence=NOT_EVIDENCE,
 )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from reports.analysis import analyse
+from reports.analysis import Analysis, analyse
+from reports.annotations import Note, notes_of
 from reports.content import Writer, content_of
 from reports.errors import ReportError
 from reports.markdown import markdown
@@ -50,7 +51,8 @@ def write_report(
     Raises ReportError (impossible days, a folder that cannot be written) and StoreError.
     """
     analysis = analyse(store, since=since, until=until, country=country, urls=urls, exact=exact)
-    content = content_of(analysis, generated=generated, tool=tool)
+    notes = _notes(store, analysis)
+    content = content_of(analysis, generated=generated, tool=tool, annotations=notes)
     texts = {name: write(content) for name, write in WRITERS.items()}
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -58,6 +60,16 @@ def write_report(
     except OSError as error:
         raise ReportError(f"{output}: {error.strerror or 'cannot be written'}") from error
     return Summary(headline=content.headline, files=files)
+
+
+def _notes(store: Store, analysis: Analysis) -> list[Note]:
+    return notes_of(
+        store.annotations(),
+        since=analysis.since,
+        until=analysis.until,
+        country=analysis.country,
+        urls=analysis.urls,
+    )
 
 
 def _replace(path: Path, text: str) -> Path:

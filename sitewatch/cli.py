@@ -28,6 +28,7 @@ _COMMANDS = {
     "resume": "resume",
     "wipe": "wipe",
     "locate": "locate",
+    "annotate": "annotate",
     "helper": "helper",
     "data": "data",
     "targets": "targets",

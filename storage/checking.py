@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Connection, select, text
 
+from storage.annotations import damaged as damaged_annotations
 from storage.chain import (
     Certification,
     Envelope,
@@ -50,6 +51,7 @@ def check(connection: Connection) -> list[str]:
         *_section("records", _check_records(connection, certified)),
         *_section("envelopes", _check_envelopes(connection)),
         *_section("blobs", _check_blobs(connection)),
+        *_section("annotations", _check_annotations(connection)),
     ]
 
 
@@ -169,6 +171,10 @@ def _check_blobs(connection: Connection) -> Iterator[str]:
                 yield f"blob {id}: its content has another hash"
         except RefusedError as error:
             yield f"blob {id}: {error}"
+
+
+def _check_annotations(connection: Connection) -> Iterator[str]:
+    yield from damaged_annotations(connection)
 
 
 def _envelopes_for(connection: Connection, ids: Sequence[str]) -> dict[str, list[Envelope]]:

@@ -38,6 +38,11 @@ class _Blob(msgspec.Struct, frozen=True):
     content: object  # should be bytes
 
 
+class _Noted(msgspec.Struct, frozen=True):
+    id: str
+    content: str
+
+
 def require_readable(theirs: Connection, name: str) -> None:
     """Raise StoreError unless it is a Sitewatch database that this version can read."""
     require_known_revision(theirs, name)
@@ -73,6 +78,16 @@ def candidates(theirs: Connection) -> Iterator[list[Candidate]]:
             for candidate in page
         ]
         last = page[-1].number
+
+
+def annotations_there(theirs: Connection) -> list[tuple[str, str]]:
+    """Return its annotations, id and content, unverified; none where an older version made it."""
+    tables = text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'annotations'")
+    if theirs.execute(tables).first() is None:
+        return []
+    query = text("SELECT id, content FROM annotations WHERE content IS NOT NULL ORDER BY id")
+    found = _shaped(theirs.execute(query).mappings(), _Noted)
+    return [(each.id, each.content) for each in found]
 
 
 def kept_there(theirs: Connection, ids: Collection[str]) -> list[str]:

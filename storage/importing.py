@@ -1,7 +1,7 @@
 """Merging another Sitewatch database: idempotent, in any order, nothing unverified enters.
 
-Of the other's tables only canonical bytes, envelopes, public keys and blobs are taken, each of them
-verified; index columns and steps are derived anew.
+Of the other's tables only canonical bytes, envelopes, public keys, blobs and annotations are taken,
+each of them verified; index columns and steps are derived anew.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection, Engine, select
 
+from storage import annotations as context
 from storage.chain import certified_keys, require_certified, require_matching
 from storage.compression import expand_record
 from storage.database import foreign_engine
 from storage.errors import RefusedError, StoreError, named
 from storage.foreign import (
     Candidate,
+    annotations_there,
     blob_there,
     candidates,
     certifications_there,
@@ -48,6 +50,7 @@ class Imported(msgspec.Struct, kw_only=True):
     records_new: int = 0
     records_known: int = 0
     blobs_new: int = 0
+    annotations_new: int = 0
     refused: list[str] = []
 
 
@@ -80,6 +83,9 @@ def _merge(theirs: Connection, engine: Engine, writer: Writer, name: str) -> Imp
         total.records_known += part.records_known
         total.blobs_new += part.blobs_new
         total.refused += part.refused
+    handed = annotations_there(theirs)
+    total.annotations_new, refused = writer.submit(lambda c: context.merge(c, handed)).result()
+    total.refused += refused
     # A blob that many records name is refused once for each of them.
     total.refused = list(dict.fromkeys(total.refused))
     return total

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 # Newest migration. A database at another revision is migrated, or refused if it is unknown.
-REVISION = "0003"
+REVISION = "0004"
 
 # Tables in which a trigger forbids UPDATE and DELETE, but for what retention may drop: the bytes
 # of a record whose verdict may be thinned, and blobs that no record uses any more.
@@ -220,4 +220,12 @@ deliveries = Table(
     Column("channel", String(16), primary_key=True, comment="By which channel."),
     Column("message", _Number, ForeignKey(messages.c.number), comment="In it; null: held back."),
     comment="Which announcement is told by which channel, in which message.",
+)
+
+annotations_table = Table(
+    "annotations",
+    metadata,
+    Column("id", String(71), primary_key=True, comment="SHA-256 of the canonical form."),
+    Column("content", Text, comment="The canonical form, JSON; null: removed, and to stay so."),
+    comment="What people added as context: never evidence, never signed, may be removed.",
 )

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 from sqlalchemy import ColumnElement, Connection
 
+from storage import annotations as context
 from storage import (
     bulk,
     checking,
@@ -22,6 +23,7 @@ from storage import (
     retention,
     signing,
 )
+from storage.annotations import Annotation
 from storage.chain import Envelope
 from storage.database import (
     StillThere,
@@ -161,6 +163,15 @@ class Store:
         rows = list(verdicts)
         self._writer.submit(lambda connection: derived.put_verdicts(connection, rows)).result()
 
+    def annotate(self, wanted: Iterable[Annotation]) -> int:
+        """Keep annotations, all or none of them; return how many were not there."""
+        every = list(wanted)
+        return self.write(lambda connection: context.add(connection, every))
+
+    def remove_annotation(self, beginning: str) -> tuple[str, Annotation]:
+        """Remove the one annotation whose id begins so; return its id and what it said."""
+        return self.write(lambda connection: context.remove(connection, beginning))
+
     def rebuild_steps(self) -> int:
         """Derive the rows of steps and blob uses again; return for how many records."""
         return self._writer.submit(derived.rebuild_steps).result()
@@ -294,6 +305,10 @@ class Store:
                 urls=urls,
                 thinned_only=thinned_only,
             )
+
+    def annotations(self) -> list[tuple[str, Annotation]]:
+        """Return all annotations with their ids, by day and time."""
+        return self.read(context.kept)
 
     def urls(self) -> list[str]:
         """Return every URL that was ever measured."""

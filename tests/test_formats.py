@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reports.csv_readings import readings_from_csv
+from sitewatch.annotation_rows import annotations_from_csv
 from storage import bundle_frames, compression, derived_records
 from storage.bundle import (
     FORMAT,
@@ -82,6 +83,15 @@ def test_the_table_shown_can_be_read(tmp_path: Path) -> None:
     table = tmp_path / "shown.csv"
     table.write_text(example("csv"))
     assert [reading.status for reading in readings_from_csv(table)] == ["blocked", "accessible"]
+
+
+def test_the_annotations_shown_can_be_read(tmp_path: Path) -> None:
+    table = tmp_path / "shown.csv"
+    table.write_text(example("csv annotations"))
+    shown = json.loads(example("json annotation"))
+    _, denial = annotations_from_csv(table)
+    assert json.loads(canonical(denial)) == shown
+    assert canonical(shown).decode() == example("json annotation").strip()
 
 
 @pytest.mark.parametrize("line", COMMANDS)

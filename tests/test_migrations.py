@@ -17,7 +17,16 @@ from sqlalchemy import create_engine
 
 import storage
 from storage.records import Exchange, digest
-from storage.schema import APPEND_ONLY, DERIVED, REVISION, deliveries, messages, metadata, verdicts
+from storage.schema import (
+    APPEND_ONLY,
+    DERIVED,
+    REVISION,
+    annotations_table,
+    deliveries,
+    messages,
+    metadata,
+    verdicts,
+)
 from storage.store import Store, StoreError
 from storage.train_dictionary import Invention
 
@@ -51,8 +60,8 @@ def test_every_table_and_column_has_a_comment() -> None:
             assert column.comment, f"{table.name}.{column.name}"
 
 
-def test_every_table_is_protected_but_the_cache_and_what_is_on_its_way() -> None:
-    changing = {verdicts.name, messages.name, deliveries.name}
+def test_every_table_is_protected_but_the_cache_what_is_on_its_way_and_annotations() -> None:
+    changing = {verdicts.name, messages.name, deliveries.name, annotations_table.name}
     assert {*APPEND_ONLY, *DERIVED, *changing} == set(metadata.tables)
 
 

@@ -50,6 +50,8 @@ def command(
                 f"{safe(str(file))}: {done.records_new} records added, {done.records_known} known "
                 f"already, {done.blobs_new} blobs added, {len(done.refused)} refused"
             )
+            if done.annotations_new:
+                say(f"  {done.annotations_new} annotations added")
             for reason in done.refused:
                 say(f"  {safe(reason)}")
             refused += len(done.refused)
