@@ -6,10 +6,13 @@ import asyncio
 import socket
 import ssl
 import struct
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from probes.certificates import CertificateJudge, RootsError
 from probes.tcp import connect
@@ -98,6 +101,22 @@ async def test_the_name_on_the_certificate_is_compared(
         step, _, _ = await shake(port, judge, name)
     assert step.valid is valid
     assert step.failure == (None if valid else Failure.TLS_INVALID_HOSTNAME)
+
+
+def test_one_judge_judges_at_every_time_that_it_is_asked_about(
+    authority: trustme.CA, judge: CertificateJudge
+) -> None:
+    """As a daemon does that runs for longer than certificates live, or after its clock was set."""
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    issued = authority.issue_cert(
+        "watched.example", not_before=now, not_after=now + timedelta(days=90)
+    )
+    chain = [x509.load_pem_x509_certificate(pem.bytes()) for pem in issued.cert_chain_pems]
+    ders = [certificate.public_bytes(Encoding.DER) for certificate in chain]
+    days = [-1, 1, 89, 91, 1]
+    said = [judge.judge(ders, "watched.example", now.timestamp() + 86400 * day) for day in days]
+    assert [verdict.valid for verdict in said] == [False, True, True, False, True]
+    assert said[0].failure == said[3].failure == Failure.TLS_INVALID_CERTIFICATE
 
 
 async def test_an_unknown_authority_is_named_and_its_chain_kept(judge: CertificateJudge) -> None:
