@@ -120,7 +120,7 @@ def _judge(roots: _Roots, chain: Sequence[bytes], name: str, at: float) -> Chain
         crypto.X509StoreContext(roots.at(at), leaf, others).verify_certificate()
     except crypto.X509StoreContextError as error:
         return _refused(error)
-    if not any(_covers(pattern, name) for pattern in names):
+    if not any(covers(pattern, name) for pattern in names):
         because = f"the certificate is not for {name}"
         return ChainVerdict(False, Failure.TLS_INVALID_HOSTNAME, because)
     return ChainVerdict(True)
@@ -151,7 +151,7 @@ def alternative_names(certificate: x509.Certificate) -> list[str]:
     return [*dns, *(str(address) for address in addresses)]
 
 
-def _covers(pattern: str, name: str) -> bool:
+def covers(pattern: str, name: str) -> bool:
     """Tell whether a certificate name covers a host name: a wildcard stands for one label."""
     pattern, name = pattern.lower().rstrip("."), name.lower().rstrip(".")
     try:

@@ -7,80 +7,16 @@ import ipaddress
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from statistics import median
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from probes.instrument import is_hosting, leaves_by_tunnel
+from probes.neutral import Neutral, clock_offset, intercepting_issuer
 from probes.prober import NeutralHost, Prober
-from probes.trace import Trace
 from probes.visit import Visit
 from probes.whoami import Resolver, ask_whoami, has_nat64, is_diverted
-from storage.failures import Failure
-from storage.records import Exchange, Handshake, Line, LineState, Step, utc_seconds
-
-# An HTTP Date is cut to whole seconds: on average the true time is half a second later.
-_DATE_ROUNDING = 0.5
-
-
-@dataclass
-class _Neutral:
-    """One neutral URL and what a visit to it showed."""
-
-    url: str
-    trace: Trace
-
-    @property
-    def exchange(self) -> Exchange | None:
-        found = [step for step in self.trace.steps if isinstance(step, Exchange)]
-        return found[-1] if found else None
-
-    def passed(self) -> bool:
-        """Tell whether a page came, over https inside a TLS connection valid for the name."""
-        page = self.exchange
-        if page is None or page.failure is not None or page.status is None:
-            return False
-        return not page.url.startswith("https:") or self._handshake_valid(page.connection)
-
-    def _handshake_valid(self, connection: int) -> bool:
-        return any(
-            isinstance(step, Handshake) and step.connection == connection and bool(step.valid)
-            for step in self.trace.steps
-        )
-
-    def host(self) -> NeutralHost | None:
-        """Return the name and the address at which TLS for it is valid."""
-        for step in self.trace.steps:
-            if isinstance(step, Handshake) and step.valid and step.server_name and step.hop == 0:
-                return NeutralHost(step.server_name, step.address)
-        return None
-
-    def offset(self) -> float | None:
-        """Return server time minus our time in seconds, from the Date of the page."""
-        page = self.exchange
-        if page is None:
-            return None
-        date = next((value for name, value in page.headers if name.lower() == "date"), None)
-        try:
-            told = parsedate_to_datetime(date or "").timestamp()
-        except (ValueError, OverflowError):
-            return None
-        return told + _DATE_ROUNDING - (utc_seconds(page.start) + page.duration_us / 2e6)
-
-    def unknown_authority(self) -> str | None:
-        """Return the issuer of the chain's top, where nobody whom we trust vouches for it."""
-        for step in self.trace.steps:
-            if isinstance(step, Handshake) and step.failure == Failure.TLS_UNKNOWN_AUTHORITY:
-                return step.chain[-1].issuer if step.chain else None
-        return None
-
-    def refused_for_its_dates(self) -> bool:
-        return any(
-            isinstance(step, Handshake) and step.failure == Failure.TLS_INVALID_CERTIFICATE
-            for step in self.trace.steps
-        )
+from storage.records import Line, LineState, Step
 
 
 @dataclass(frozen=True)
@@ -123,7 +59,8 @@ class LineWatch:
             elapsed = self._prober.clock.monotonic() - self._looked
             if not self._prober.line_is_up or elapsed < self.AT_MOST_EVERY:
                 return None
-            look = await _look(self._prober, None)
+            known = self._prober.line.clock_offset_us if self._prober.line else None
+            look = await _look(self._prober, known)
             self._looked = self._prober.clock.monotonic()
             if look.line.state == "up":
                 return None
@@ -134,36 +71,37 @@ class LineWatch:
 async def _look(prober: Prober, known_offset_us: int | None) -> Look:
     neutral = prober.settings.neutral
     numbers = itertools.count(1)  # connections are numbered through the whole round record
-    home = [_Neutral(url, prober.trace(numbers, neutral=True)) for url in neutral.home]
-    abroad = [_Neutral(url, prober.trace(numbers, neutral=True)) for url in neutral.abroad]
+    home = [Neutral(url, prober.trace(numbers, neutral=True)) for url in neutral.home]
+    abroad = [Neutral(url, prober.trace(numbers, neutral=True)) for url in neutral.abroad]
     visited = [*home, *abroad]
     (resolvers, nat64), _ = await asyncio.gather(
         _ask_around(prober), asyncio.gather(*(_visit(prober, each) for each in visited))
     )
-    portal = None
-    if not any(each.passed() for each in visited):
+    portal, issuer = None, intercepting_issuer(visited)
+    works = [each.passed() or each.passed_through(issuer) for each in visited]
+    if not any(works):
         portal = await _look_for_portal(prober, neutral.abroad, numbers)
-        visited += [portal] if portal else []
     state = line_state(
-        [each.passed() for each in home],
-        [each.passed() for each in abroad],
-        portal=portal is not None and portal.exchange is not None,
+        works[: len(home)],
+        works[len(home) :],
+        portal=portal is not None and portal.last is not None,
     )
-    steps = [step for each in visited for step in each.trace.steps]
+    seen = [*visited, portal] if portal else visited
+    steps = [step for each in seen for step in each.trace.steps]
     line = Line(
         state=state,
         clock_offset_us=_clock_offset_us(visited, known_offset_us),
-        ipv4=_family_passed(visited, ipv6=False),
-        ipv6=_family_passed(visited, ipv6=True),
+        ipv4=_family_passed(visited, issuer, ipv6=False),
+        ipv6=_family_passed(visited, issuer, ipv6=True),
         resolver_asn=_resolver_asn(prober, resolvers),
         resolver_at_home=stands_at_home(prober.system_server),
         diverted=is_diverted(resolvers, prober.system_server, prober.settings.resolvers.public),
         nat64=nat64,
-        intercepted=_intercepted(visited),
+        intercepted=_intercepted(visited, issuer),
         tunnelled=_tunnelled(prober),
-        portal_status=portal.exchange.status if portal and portal.exchange else None,
+        portal_status=portal.last.status if portal and portal.last else None,
     )
-    blobs = {name: data for each in visited for name, data in each.trace.blobs.items()}
+    blobs = {name: data for each in seen for name, data in each.trace.blobs.items()}
     hosts = [each.host() for each in [*abroad, *home] if each.passed()]
     return Look(line, steps, [host for host in hosts if host], blobs)
 
@@ -200,19 +138,11 @@ def stands_at_home(server: str | None) -> bool | None:
     return None if address.is_loopback else not address.is_global
 
 
-def _intercepted(visited: Sequence[_Neutral]) -> bool | None:
-    """Tell whether one unknown authority vouches for at least two neutral hosts' chains.
-
-    Then it sits on this machine or its network and intercepts everything. None where no neutral
-    host showed a chain at all.
-    """
-    issuers = [issuer for each in visited if (issuer := each.unknown_authority()) is not None]
-    if any(issuers.count(issuer) > 1 for issuer in issuers):
+def _intercepted(visited: Sequence[Neutral], issuer: str | None) -> bool | None:
+    """Tell whether one unknown authority opens up all TLS here; None where no chain was shown."""
+    if issuer is not None:
         return True
-    shown = any(
-        isinstance(step, Handshake) and step.chain for each in visited for step in each.trace.steps
-    )
-    return False if shown else None
+    return False if any(step.chain for each in visited for step in each.handshakes()) else None
 
 
 def _tunnelled(prober: Prober) -> bool | None:
@@ -225,7 +155,7 @@ def _tunnelled(prober: Prober) -> bool | None:
     return True if by_network else by_route
 
 
-async def _visit(prober: Prober, neutral: _Neutral) -> None:
+async def _visit(prober: Prober, neutral: Neutral) -> None:
     visit = Visit(prober, neutral.trace, full=False)
     try:
         await visit.run(neutral.url)
@@ -236,11 +166,11 @@ async def _visit(prober: Prober, neutral: _Neutral) -> None:
 
 async def _look_for_portal(
     prober: Prober, urls: Sequence[str], numbers: itertools.count[int]
-) -> _Neutral | None:
+) -> Neutral | None:
     """Ask the first neutral host over plain HTTP: a captive portal answers in its place."""
     for url in urls[:1]:
         plain = urlunsplit(urlsplit(url)._replace(scheme="http"))
-        portal = _Neutral(plain, prober.trace(numbers))
+        portal = Neutral(plain, prober.trace(numbers))
         await _visit(prober, portal)
         return portal
     return None
@@ -259,19 +189,15 @@ def line_state(home: Sequence[bool], abroad: Sequence[bool], *, portal: bool) ->
     return "up" if 2 * passed >= len(home) + len(abroad) else "whitelisted"
 
 
-def _clock_offset_us(visited: Sequence[_Neutral], known: int | None) -> int | None:
-    """Return the median offset by hosts in valid TLS, or by those that only dates refuse."""
-    trusted = [each.offset() for each in visited if each.passed()]
-    if not any(offset is not None for offset in trusted):
-        trusted = [each.offset() for each in visited if each.refused_for_its_dates()]
-    offsets = [offset for offset in trusted if offset is not None]
-    return round(median(offsets) * 1e6) if offsets else known
+def _clock_offset_us(visited: Sequence[Neutral], known: int | None) -> int | None:
+    offset = clock_offset(visited)
+    return known if offset is None else round(offset * 1e6)
 
 
-def _family_passed(visited: Sequence[_Neutral], *, ipv6: bool) -> bool:
-    """Tell whether any neutral host completed valid TLS over that family."""
+def _family_passed(visited: Sequence[Neutral], issuer: str | None, *, ipv6: bool) -> bool:
+    """Tell whether any neutral host was reached over that family, though TLS be opened up."""
     return any(
-        isinstance(step, Handshake) and bool(step.valid) and (":" in step.address) is ipv6
+        (bool(step.valid) or each.passed_through(issuer)) and (":" in step.address) is ipv6
         for each in visited
-        for step in each.trace.steps
+        for step in each.handshakes()
     )

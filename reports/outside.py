@@ -18,7 +18,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     who: str
     reached: bool
     layer: Layer | None = None
-    technique: str | None = None
+    techniques: frozenset[str] = frozenset()  # several where its word stands for all of them
     status: int | None = None
     title: str | None = None
     body_length: int | None = None
@@ -42,22 +42,40 @@ def of_helper(answer: HelperAnswer, secure: bool) -> View | None:
     )
     if view.reached:
         return view
-    layer, technique = _helper_failure(answer)
-    return msgspec.structs.replace(view, layer=layer, technique=technique)
+    layer, failure, ours = _helper_failure(answer)
+    techniques = _meant_by(failure, ours)
+    return msgspec.structs.replace(view, layer=layer, techniques=techniques)
 
 
-def _helper_failure(answer: HelperAnswer) -> tuple[Layer | None, str | None]:
+# What helpers say in words of their own, where ours would be more exact (OONI's oohelperd).
+_HELPERS_WORDS: dict[str, frozenset[str]] = {
+    "connection_refused_error": frozenset({"refused"}),
+    "connect_error": frozenset({"reset", "unreachable"}),  # whatever is no refusal nor silence
+    "dns_name_error": frozenset({"nxdomain"}),
+    "dns_server_failure": frozenset({"servfail", "refused"}),
+}
+
+
+def _helper_failure(
+    answer: HelperAnswer,
+) -> tuple[Layer | None, str | None, Mapping[str, str]]:
+    """Return at which layer a helper failed, its word for it, and our table of that layer."""
     if answer.dns_failure is not None and not answer.dns:
-        return "dns", DNS_TECHNIQUES.get(answer.dns_failure)
+        return "dns", answer.dns_failure, DNS_TECHNIQUES
     connects = _failures(answer.connect)
     if connects:
-        return "tcp", TCP_TECHNIQUES.get(connects[0])
+        return "tcp", connects[0], TCP_TECHNIQUES
     handshakes = _failures(answer.handshake)
     if handshakes:
-        return "tls", TLS_TECHNIQUES.get(handshakes[0])
+        return "tls", handshakes[0], TLS_TECHNIQUES
     if answer.exchange.failure is not None:
-        return "http", HTTP_TECHNIQUES.get(answer.exchange.failure)
-    return None, None
+        return "http", answer.exchange.failure, HTTP_TECHNIQUES
+    return None, None, {}
+
+
+def _meant_by(failure: str | None, ours: Mapping[str, str]) -> frozenset[str]:
+    word = failure or ""
+    return frozenset({ours[word]}) if word in ours else _HELPERS_WORDS.get(word, frozenset())
 
 
 def _failures(endpoints: Mapping[str, HelperEndpoint]) -> list[str]:
@@ -80,7 +98,7 @@ def of_vantage(measurement: Measurement) -> View | None:
         who=network_name(measurement.vantage),
         reached=page is not None and (seen.verified or not seen.secure),
         layer=seen.layer,
-        technique=seen.technique,
+        techniques=frozenset(filter(None, [seen.technique])),
         status=page.status if page else None,
         title=page.title if page else None,
         body_length=page.body_bytes if page else None,
@@ -89,11 +107,10 @@ def of_vantage(measurement: Measurement) -> View | None:
 
 def failed_like(view: View, outcome: Outcome) -> bool:
     """Tell whether an outside view failed in the same way as `outcome`."""
-    if view.reached or view.technique is None:
+    if view.reached or outcome.technique not in view.techniques:
         return False
-    if view.layer == "http" and outcome.layer in ("tcp", "tls"):
-        return view.technique == outcome.technique  # a helper that names no endpoint
-    return (view.layer, view.technique) == outcome.kind
+    # A helper that names no endpoint says everything of the page.
+    return view.layer == outcome.layer or (view.layer == "http" and outcome.layer in ("tcp", "tls"))
 
 
 def network_name(vantage: Vantage) -> str:

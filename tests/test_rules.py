@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reports.rules import RULES, table_markdown
 from reports.verdicts import judge
-from storage.records import Line, Verdict
+from storage.records import HelperEndpoint, Line, Verdict
 from tests.cases import (
     DOH,
     FORGED,
@@ -436,6 +437,48 @@ def test_a_site_that_a_helper_cannot_reach_either_is_down() -> None:
     verdict = judge(case(record))
     assert conclusion(verdict) == ("down", None, None, None)
     assert verdict.rules[0] == "site.down"
+
+
+@pytest.mark.parametrize(
+    ("here", "abroad"),
+    [
+        ("connection_refused", "connection_refused_error"),
+        ("host_unreachable", "connect_error"),
+        ("network_unreachable", "connect_error"),
+        ("connection_reset", "connect_error"),
+        ("timed_out", "generic_timeout_error"),
+    ],
+)
+def test_a_helpers_own_word_for_the_same_failure_means_down(here: str, abroad: str) -> None:
+    record = measurement(loads(3, tcp=here), helpers=[helper(False, failure=abroad)])
+    assert judge(case(record)).rules[0] == "site.down"
+
+
+@pytest.mark.parametrize(
+    ("here", "abroad"),
+    [
+        ("connection_refused", "connect_error"),
+        ("connection_refused", "generic_timeout_error"),
+        ("host_unreachable", "connection_refused_error"),
+        ("generic_timeout_error", "connect_error"),
+        ("host_unreachable", "unknown_error"),
+    ],
+)
+def test_a_helpers_word_for_another_failure_leaves_it_open(here: str, abroad: str) -> None:
+    record = measurement(loads(3, tcp=here), helpers=[helper(False, failure=abroad)])
+    assert judge(case(record)).rules == ["site.trouble"]
+
+
+def test_a_site_whose_secure_port_alone_is_closed_to_all_is_down() -> None:
+    """The other port that a helper tried, and opened, is not what was asked for."""
+    seen = helper(False, failure="connection_refused_error")
+    both = seen.connect | {f"{SITE}:80": HelperEndpoint(status=True)}
+    view = msgspec.structs.replace(seen, connect=both)
+    record = measurement(loads(3, tcp="connection_refused"), helpers=[view])
+    assert judge(case(record)).status == "down"
+    opened = msgspec.structs.replace(helper(), connect=both)
+    near = measurement(loads(3, tcp="connection_refused"), helpers=[opened])
+    assert judge(case(near)).status != "down"
 
 
 def test_a_site_that_one_of_two_helpers_reaches_is_not_down() -> None:
