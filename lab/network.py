@@ -70,6 +70,7 @@ class World:
         self._control: socket.socket | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._namespaces: list[int] = []
+        self._ended = False
 
     # --- beginning and end ----------------------------------------------------------------------
 
@@ -115,6 +116,8 @@ class World:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(_START_SECONDS)
         with theirs:
+            if self._ended:
+                raise LabUnavailable("the world was ended before it began")
             self._keeper = subprocess.Popen(
                 [sys.executable, "-m", "lab.keeper", str(theirs.fileno()), str(folder / "order")],
                 pass_fds=[theirs.fileno()],
@@ -126,6 +129,16 @@ class World:
         self._namespaces = namespaces
         if "ready" not in answer:
             raise LabUnavailable(f"the lab is not available: {answer.get('missing', 'it ended')}")
+
+    def end(self) -> None:
+        """End the world and its programs at once: for other threads, also while it starts.
+
+        What waits for the world then fails; leaving the context tidies up as always.
+        """
+        self._ended = True
+        if self._control is not None:
+            with contextlib.suppress(OSError):  # it has ended by itself
+                self._control.shutdown(socket.SHUT_RDWR)
 
     def _stop(self) -> None:
         """End every process of the world and remove its files; can be called twice."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import queue
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def play_history(history: History, folder: Path, on_round: Callable[[], None]) -
     """Play all spans and return what was recorded, in order of simulated time.
 
     `on_round` is told of each round of all networks. Files of the worlds go to `folder`.
+    Ctrl-C ends everything at once and raises KeyboardInterrupt; call it in the main thread.
     """
     waiting: queue.SimpleQueue[Sequence[float]] = queue.SimpleQueue()
     for span in history.spans:
@@ -54,16 +56,20 @@ def play_history(history: History, folder: Path, on_round: Callable[[], None]) -
     pki = Pki.create(folder / "pki")
     stop = _Stop()
     worlds = min(WORLDS, len(history.spans))
-    with ThreadPoolExecutor(worlds) as pool:
-        playing = [
+    with stop.at_ctrl_c(), ThreadPoolExecutor(worlds) as pool:
+        playing = {
             pool.submit(
                 _play_world, history, pki, folder / f"world-{number}", waiting, stop, on_round
             )
             for number in range(worlds)
-        ]
+        }
+        kept: list[Kept] = []
         try:
-            kept = [each for world in playing for each in world.result()]
-        except BaseException:
+            while playing:
+                # The kernel may hand a signal to any thread; this one must wake to handle it.
+                done, playing = wait(playing, timeout=0.2, return_when=FIRST_COMPLETED)
+                kept += [each for world in done for each in world.result()]
+        except Exception:
             stop.now()
             raise
     # Sorting is stable: what one player recorded at one moment stays in its order.
@@ -80,12 +86,12 @@ def _play_world(
 ) -> list[Kept]:
     """Take spans from the queue and play them, until there are none or it is time to stop."""
     kept: list[Kept] = []
+    world = World(history.scenario, seed=history.seed, pki=pki, folder=folder)
+    stop.watch(world)
     with ExitStack() as stack:
-        world = stack.enter_context(
-            World(history.scenario, seed=history.seed, pki=pki, folder=folder)
-        )
+        stack.enter_context(world)
         players = [
-            stop.watch(stack.enter_context(_Player(world, network, vantage)))
+            stack.enter_context(_Player(world, network, vantage))
             for network, vantage in history.vantages.items()
         ]
         rounds = stack.enter_context(ThreadPoolExecutor(len(players)))
@@ -106,23 +112,48 @@ def _play_world(
 
 
 class _Stop:
-    """Ends all players at once, wherever they are in their rounds, and lets no more begin."""
+    """Ends all worlds at once, with whatever plays in them, and lets no more begin."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._players: list[_Player] = []
+        self._worlds: list[World] = []
 
     def __bool__(self) -> bool:
         return self._event.is_set()
 
-    def watch(self, player: _Player) -> _Player:
-        self._players.append(player)
-        return player
+    def watch(self, world: World) -> None:
+        self._worlds.append(world)
+        if self:  # it came too late for now()
+            world.end()
 
     def now(self) -> None:
         self._event.set()
-        for player in list(self._players):
-            player.kill()
+        for world in list(self._worlds):
+            world.end()
+
+    @contextmanager
+    def at_ctrl_c(self) -> Iterator[None]:
+        """Stop at Ctrl-C, and raise KeyboardInterrupt when what was under way has ended.
+
+        Python's own handler would raise wherever the main thread happens to be, also between the
+        start of a thread and the place that can stop it.
+        """
+        interrupted = threading.Event()
+
+        def interrupt(*_: object) -> None:
+            interrupted.set()
+            self.now()
+
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        except Exception:
+            if not interrupted.is_set():
+                raise
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if interrupted.is_set():
+            raise KeyboardInterrupt
 
 
 class _Player:
@@ -146,10 +177,6 @@ class _Player:
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
-
-    def kill(self) -> None:
-        """End the program at once; a round under way then ends with Failed."""
-        self._process.kill()
 
     def play(self, order: Order) -> list[Kept]:
         """Run one round and return its records."""

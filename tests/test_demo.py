@@ -72,22 +72,26 @@ def test_a_real_database_is_never_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.lab
-def test_ctrl_c_ends_the_demo_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("into", [0.0, 3.0])  # worlds are starting, or rounds are under way
+def test_ctrl_c_ends_the_demo_at_once_and_leaves_nothing(into: float, tmp_path: Path) -> None:
     require_lab()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*DEMO, "--output", "out"],
         cwd=tmp_path,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )
-    for _ in range(300):
-        if list(tmp_path.glob("out/.demo-*/world-0/*")):
-            break
-        time.sleep(0.1)
-    time.sleep(2.0)  # into the first rounds
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=15)  # the rounds under way would take longer
+    ) as process:
+        try:
+            for _ in range(300):
+                if list(tmp_path.glob("out/.demo-*/world-0/*")):
+                    break
+                time.sleep(0.1)
+            time.sleep(into)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)  # the whole demo would take minutes
+        finally:
+            process.kill()
     assert process.returncode == 130, errors
     assert b"Traceback" not in errors
     assert not list((tmp_path / "out").iterdir())
