@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from storage.errors import RefusedError
-from storage.records import Record, canonical, digest
+from storage.records import Record, canonical, digest, is_id
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -121,11 +121,13 @@ def require_matching(envelope: Envelope, id: str, record: Record) -> None:
 
 
 def require_certified(envelope: Envelope, keys: Mapping[str, set[str]]) -> None:
-    """Raise RefusedError unless a certified key of its vantage signed the envelope."""
+    """Raise RefusedError unless a certified key of its vantage signed it, and it names hashes."""
     if envelope.key not in keys.get(envelope.vantage, set()):
         raise RefusedError(f"{envelope.id}: signed by a key that its vantage never certified")
     if not signed_by(envelope, envelope.key):
         raise RefusedError(f"{envelope.id}: wrong signature")
+    if not is_id(envelope.id) or not (envelope.previous is None or is_id(envelope.previous)):
+        raise RefusedError(f"{envelope.id}: its envelope names what has no id")
 
 
 def broken_links(chains: Iterable[Envelope]) -> Iterator[str]:

@@ -17,8 +17,9 @@ from storage.errors import RefusedError
 _DICTIONARIES = {
     "zstd+records-1": "records-1.zdict",
     "zstd+records-2": "records-2.zdict",  # knows how pages came, walks, ICMP, instruments
+    "zstd+records-3": "records-3.zdict",  # knows visits in the order in which they are made now
 }
-RECORD_CODEC = "zstd+records-2"
+RECORD_CODEC = "zstd+records-3"
 BLOB_CODEC = "zstd"
 RAW_CODEC = "raw"
 

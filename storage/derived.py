@@ -82,5 +82,11 @@ def _verdict_row(number: int, inputs: str, verdict: Verdict) -> dict[str, object
         "layer": verdict.layer,
         "technique": verdict.technique,
         "certainty": verdict.certainty,
-        "verdict": msgspec.json.encode(verdict).decode(),
+        "verdict": _brief_json(verdict),
     }
+
+
+def _brief_json(verdict: Verdict) -> str:
+    """Return the verdict as JSON without the fields that say nothing: null and empty lists."""
+    told = msgspec.structs.asdict(verdict)
+    return msgspec.json.encode({name: one for name, one in told.items() if one}).decode()

@@ -35,6 +35,7 @@ from storage.records import (
     canonical,
     corrected_seconds,
     digest,
+    is_id,
     utc_seconds,
     utc_text,
 )
@@ -42,7 +43,6 @@ from storage.records import (
 DERIVED_FORMAT = "sitewatch-public/1"
 ROUNDING_SECONDS = 600
 _ROUNDED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d0:00\.000000Z", re.ASCII)
-_ID = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 HEADERS = frozenset(
     {
@@ -139,7 +139,7 @@ def accept_derived(data: bytes) -> DerivedRecord:
         record = _derived.decode(data)
         if canonical(msgspec.json.decode(data)) != data:
             raise ValueError("not in canonical form")
-        if not _ID.fullmatch(record.of):
+        if not is_id(record.of):
             raise ValueError("the id of its original is malformed")
         for time in (record.time, record.until):
             if not _ROUNDED.fullmatch(time):

@@ -19,11 +19,11 @@ from storage.records import (
     Round,
     canonical,
     digest,
+    is_id,
 )
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _VANTAGE = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_ID = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _LARGEST = 2**53 - 1  # integers beyond it are not the same in every JSON reader
 
 _measurement = msgspec.json.Decoder(Measurement)
@@ -125,10 +125,10 @@ def _require_ids(record: Record) -> None:
         raise ValueError("the vantage's id is not 32 hex digits")
     if isinstance(record, Measurement):
         for id in (record.round, record.follows):
-            if id is not None and not _ID.fullmatch(id):
+            if id is not None and not is_id(id):
                 raise ValueError("the id of its round or of what it follows is malformed")
     for blob in referred_blobs(record):
-        if not _ID.fullmatch(blob):
+        if not is_id(blob):
             raise ValueError("the id of a blob is malformed")
 
 

@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Engine, select, tuple_
+from sqlalchemy import Connection, Engine, select
 
+from storage.reading import beyond
 from storage.records import Verdict, utc_seconds
 from storage.schema import records, verdicts
 
 _PAGE = 2000
+_ORDER = records.c.time, records.c.id
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,12 +69,12 @@ def judged(
         query = query.where(records.c.url.in_(list(urls)))
     if thinned_only:
         query = query.where(records.c.thinned.is_not(None))
-    query = query.order_by(records.c.time, records.c.id).limit(_PAGE)
+    query = query.order_by(*_ORDER).limit(_PAGE)
     after: tuple[str, str] | None = None
     while True:
         page = query
         if after is not None:
-            page = query.where(tuple_(records.c.time, records.c.id) > tuple_(*after))
+            page = query.where(beyond(_ORDER, after))
         with engine.connect() as connection:
             rows = connection.execute(page).mappings().all()
         for row in rows:

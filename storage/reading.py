@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Select, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, literal, select, tuple_
 
 from storage.chain import Envelope
 from storage.compression import expand_blob, expand_record
@@ -20,6 +20,7 @@ from storage.schema import blobs, envelopes, records, verdicts
 R = TypeVar("R", Round, Measurement)
 
 _PAGE = 256
+_ORDER = records.c.time, records.c.id
 
 
 class Stored(msgspec.Struct, Generic[R], frozen=True):
@@ -49,12 +50,12 @@ def pages(engine: Engine, wanted: Selection) -> Iterator[list[tuple[str, Record]
         records.c.id, records.c.time, records.c.kind, records.c.codec, records.c.canonical
     )
     query = query.where(*_conditions(wanted), records.c.canonical.is_not(None))
-    query = query.order_by(records.c.time, records.c.id).limit(_PAGE)
+    query = query.order_by(*_ORDER).limit(_PAGE)
     after: tuple[str, str] | None = None
     while True:
         page = query
         if after is not None:
-            page = query.where(tuple_(records.c.time, records.c.id) > tuple_(*after))
+            page = query.where(beyond(_ORDER, after))
         with engine.connect() as connection:
             rows = connection.execute(page).all()
         yield [(row.id, record_in(row)) for row in rows]
@@ -63,13 +64,19 @@ def pages(engine: Engine, wanted: Selection) -> Iterator[list[tuple[str, Record]
         after = (rows[-1].time, rows[-1].id)
 
 
+def beyond(columns: Sequence[Column[Any]], place: Sequence[object]) -> ColumnElement[bool]:
+    """Return the condition that a row comes after that place in the order of these columns."""
+    values = [literal(value, column.type) for column, value in zip(columns, place, strict=True)]
+    return tuple_(*columns) > tuple_(*values)
+
+
 def records_where(
     connection: Connection, condition: ColumnElement[bool]
 ) -> list[tuple[str, Record]]:
     """Return (id, record) of the few records for which the condition holds, by (time, id)."""
     query = select(records.c.id, records.c.kind, records.c.codec, records.c.canonical)
     query = query.where(condition, records.c.canonical.is_not(None))
-    query = query.order_by(records.c.time, records.c.id)
+    query = query.order_by(*_ORDER)
     return [(row.id, record_in(row)) for row in connection.execute(query)]
 
 

@@ -8,6 +8,7 @@ a default; old records then read as None. See design.md sections 3 and 5 for the
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
@@ -194,6 +195,7 @@ class Verdict(Value, frozen=True, kw_only=True):
 # --- canonical form, ids and times ---------------------------------------------------------------
 
 _canonical_encoder = msgspec.json.Encoder(order="sorted")
+_ID = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 def canonical(value: object) -> bytes:
@@ -209,6 +211,11 @@ def canonical(value: object) -> bytes:
 def digest(data: bytes) -> str:
     """Return the id of a canonical record or a blob: ``sha256:`` and 64 hex digits."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def is_id(text: str) -> bool:
+    """Return whether the text is an id as `digest` writes it."""
+    return _ID.fullmatch(text) is not None
 
 
 def record_id(record: Record) -> str:

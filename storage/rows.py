@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from storage.intake import Sound
@@ -44,13 +45,14 @@ def index_columns(sound: Sound) -> Row:
 
 def step_rows(number: int, record: Record) -> list[Row]:
     """Return the rows of table `steps` for the record with that local number."""
+    begun = datetime.fromisoformat(record.time)
     return [
-        {"record": number, "position": position, **_step_columns(step)}
+        {"record": number, "position": position, **_step_columns(step, begun)}
         for position, step in enumerate(record.steps)
     ]
 
 
-def _step_columns(step: Step) -> Row:
+def _step_columns(step: Step, begun: datetime) -> Row:
     return {
         "kind": type(step).__name__.lower(),
         "purpose": step.purpose,
@@ -67,7 +69,7 @@ def _step_columns(step: Step) -> Row:
         "rcode": None,
         "valid": None,
         "failure": step.failure,
-        "start": step.start,
+        "start_us": (datetime.fromisoformat(step.start) - begun) // timedelta(microseconds=1),
         "duration_us": step.duration_us,
         **_own_columns(step),
     }

@@ -25,8 +25,10 @@ from sqlalchemy import (
     false,
 )
 
+from storage.digits import Digits, hash_digits
+
 # Newest migration. A database at another revision is migrated, or refused if it is unknown.
-REVISION = "0004"
+REVISION = "0005"
 
 # Tables in which a trigger forbids UPDATE and DELETE, but for what retention may drop: the bytes
 # of a record whose verdict may be thinned, and blobs that no record uses any more.
@@ -59,18 +61,20 @@ records = Table(
     "records",
     metadata,
     Column("number", _Number, primary_key=True, comment="Local number; means nothing elsewhere."),
-    Column("id", String(71), nullable=False, unique=True, comment="SHA-256 of the canonical form."),
+    Column(
+        "id", hash_digits(), nullable=False, unique=True, comment="SHA-256 of the canonical form."
+    ),
     Column("kind", String(16), nullable=False, comment="round or measurement."),
     Column("time", String(27), nullable=False, comment="Start, UTC, by the machine's clock."),
-    Column("vantage", String(32), nullable=False, comment="Pseudonym of installation + network."),
+    Column("vantage", Digits(16), nullable=False, comment="Pseudonym of installation + network."),
     Column("country", String(2), comment="ISO 3166 code; null: unknown."),
     Column("asn", BigInteger, comment="Number of the network; null: unknown."),
     Column("vantage_kind", String(16), comment="field or reference."),
     Column("network", Text, comment="Name of the network; null: unknown."),
     Column("clock_offset_us", BigInteger, comment="To be added to `time`; null counts as 0."),
     Column("url", Text, comment="The target; null for rounds."),
-    Column("round", String(71), comment="Id of the round; null for rounds."),
-    Column("follows", String(71), comment="Id of the measurement that this one follows up."),
+    Column("round", hash_digits(), comment="Id of the round; null for rounds."),
+    Column("follows", hash_digits(), comment="Id of the measurement that this one follows up."),
     Column("line", String(16), nullable=False, comment="State of the vantage's own line."),
     Column("complete", Boolean, nullable=False, comment="False: stopped before its end."),
     Column("codec", String(32), nullable=False, comment="How `canonical` is compressed."),
@@ -85,14 +89,14 @@ records = Table(
 envelopes = Table(
     "envelopes",
     metadata,
-    Column("hash", String(71), primary_key=True, comment="SHA-256 of the canonical envelope."),
-    Column("vantage", String(32), nullable=False, comment="The vantage whose chain this is."),
+    Column("hash", hash_digits(), primary_key=True, comment="SHA-256 of the canonical envelope."),
+    Column("vantage", Digits(16), nullable=False, comment="The vantage whose chain this is."),
     Column("sequence", BigInteger, nullable=False, comment="Place in the chain, from 1."),
-    Column("previous", String(71), comment="Hash of the envelope before; null for the first."),
-    Column("id", String(71), nullable=False, comment="Id of the record inside."),
+    Column("previous", hash_digits(), comment="Hash of the envelope before; null for the first."),
+    Column("id", hash_digits(), nullable=False, comment="Id of the record inside."),
     Column("time", String(27), nullable=False, comment="Time of the record inside."),
-    Column("key", String(64), nullable=False, comment="Ed25519 public key that signed, hex."),
-    Column("signature", String(128), nullable=False, comment="Over the rest, hex."),
+    Column("key", Digits(32), nullable=False, comment="Ed25519 public key that signed."),
+    Column("signature", Digits(64), nullable=False, comment="Over the rest."),
     Index(None, "id"),
     Index(None, "vantage", "sequence"),
     comment="What signs each record and chains it to the one before of the same vantage.",
@@ -101,11 +105,11 @@ envelopes = Table(
 certifications = Table(
     "certifications",
     metadata,
-    Column("vantage", String(32), primary_key=True, comment="Hash of its first key, 32 digits."),
-    Column("key", String(64), primary_key=True, comment="Ed25519 public key, hex."),
-    Column("previous", String(64), comment="Key that signed this one; null for the first."),
+    Column("vantage", Digits(16), primary_key=True, comment="Hash of its first key, cut."),
+    Column("key", Digits(32), primary_key=True, comment="Ed25519 public key."),
+    Column("previous", Digits(32), comment="Key that signed this one; null for the first."),
     Column("since", String(27), nullable=False, comment="Time of the first record it signed."),
-    Column("signature", String(128), nullable=False, comment="By `previous`; the first by itself."),
+    Column("signature", Digits(64), nullable=False, comment="By `previous`; the first by itself."),
     comment="Public keys of vantages, each signed by the one before.",
 )
 
@@ -131,7 +135,9 @@ steps = Table(
     Column("rcode", SmallInteger, comment="Lookups: DNS response code."),
     Column("valid", Boolean, comment="Handshakes: does the chain verify for the name?"),
     Column("failure", Text, comment="Why it failed, in the closed vocabulary; null: it did not."),
-    Column("start", String(27), nullable=False, comment="UTC, by the machine's clock."),
+    Column(
+        "start_us", BigInteger, nullable=False, comment="Microseconds after the record's `time`."
+    ),
     Column("duration_us", BigInteger, nullable=False, comment="Microseconds."),
     comment="One row for each step, derived from the records for people who ask by SQL.",
     sqlite_with_rowid=False,
@@ -141,7 +147,7 @@ blobs = Table(
     "blobs",
     metadata,
     Column("number", _Number, primary_key=True, comment="Local number; means nothing elsewhere."),
-    Column("id", String(71), nullable=False, unique=True, comment="SHA-256 of the content."),
+    Column("id", hash_digits(), nullable=False, unique=True, comment="SHA-256 of the content."),
     Column("codec", String(32), nullable=False, comment="How `content` is compressed."),
     Column("content", LargeBinary, nullable=False, comment="Body, certificate or DNS reply."),
     comment="Bulky content that records refer to by hash, stored once.",
@@ -162,7 +168,9 @@ verdicts = Table(
     metadata,
     Column("record", _Number, ForeignKey(records.c.number), primary_key=True, comment="Judged."),
     Column("rules_version", String(32), nullable=False, comment="Version of the rules."),
-    Column("inputs", Text, nullable=False, comment="Hash of all that was judged together."),
+    Column(
+        "inputs", hash_digits(), nullable=False, comment="Hash of all that was judged together."
+    ),
     Column("status", String(16), nullable=False, comment="accessible, blocked, down, …"),
     Column("layer", String(8), comment="Where the interference was seen."),
     Column("technique", String(32), comment="What it was."),

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, func, select
 
 from storage.bundle import Anchor
 from storage.chain import Envelope, envelope_hash, require_certified
 from storage.errors import RefusedError
-from storage.reading import envelope_columns
+from storage.reading import beyond, envelope_columns
 from storage.schema import envelopes
 
 _PAGE = 256
@@ -53,7 +53,7 @@ def envelope_pages(connection: Connection, span: Span) -> Iterator[list[tuple[st
     query = query.order_by(*place).limit(_PAGE)
     after: tuple[int, str] | None = None
     while True:
-        page = query if after is None else query.where(tuple_(*place) > tuple_(*after))
+        page = query if after is None else query.where(beyond(place, after))
         rows = connection.execute(page).all()
         yield [(row.hash, _envelope(row)) for row in rows]
         if len(rows) < _PAGE:

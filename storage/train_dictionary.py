@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import zstandard
@@ -19,6 +20,7 @@ from storage.records import (
     Connect,
     Exchange,
     Handshake,
+    HelperAgreement,
     HelperAnswer,
     HelperEndpoint,
     HelperExchange,
@@ -34,7 +36,7 @@ from storage.records import (
     utc_text,
 )
 
-_BYTES = 24 << 10
+_BYTES = 12 << 10  # a larger one makes longer references: ordinary records take more then
 _WORDS = ("daily", "herald", "news", "rights", "watch", "steppe", "wiki", "voice", "mail", "chat")
 _ENDINGS = ("com", "org", "net", "kz", "kg", "info")
 _HEADERS = (
@@ -61,12 +63,19 @@ _ISSUERS = (
     "CN=GTS Root R4,O=Google Trust Services LLC,C=US",
     "CN=ISRG Root X1,O=Internet Security Research Group,C=US",
 )
-_RESOLVERS = (
-    ("system", None),
-    ("udp", "8.8.8.8"),
-    ("udp", "9.9.9.9"),
-    ("https://dns.google/dns-query", "8.8.8.8"),
-    ("https://dns.quad9.net/dns-query", "9.9.9.9"),
+_DOH = ("https://dns.google/dns-query", "8.8.8.8")
+_RESOLVERS = (("system", None), ("udp", "8.8.8.8"), ("udp", "9.9.9.9"))
+_HELPERS = tuple(f"https://{number}.th.ooni.org/" for number in range(4))
+_ALL_AGREE = HelperAgreement(
+    asked=2,
+    answered=2,
+    names=True,
+    addresses=True,
+    connect=True,
+    handshake=True,
+    page=True,
+    status=True,
+    title=True,
 )
 
 
@@ -75,7 +84,8 @@ class Invention:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._start = utc_text(self._random.uniform(1.4e9, 1.9e9))
+        self._moment = float(self._random.randrange(1_400_000_000, 1_900_000_000))
+        self._sites = [self._address() for _ in range(self._random.choice((1, 1, 2)))]
 
     def record(self) -> Record:
         """Return a measurement, or now and then a round."""
@@ -86,7 +96,7 @@ class Invention:
         return Round(
             simulated=False,
             tool="sitewatch 0.1.0",
-            time=self._start,
+            time=self._start(),
             vantage=self._vantage(),
             line=self._line(),
             steps=self._steps("www.example.com"),
@@ -100,48 +110,62 @@ class Invention:
             simulated=False,
             tool="sitewatch 0.1.0",
             url=f"https://{host}/",
-            time=self._start,
+            time=self._start(),
             round=f"sha256:{self._hash()}",
-            tier="probing",
+            tier=self._random.choice(("browser-like", "probing")),
             vantage=self._vantage(),
             line=self._line(),
             steps=self._steps(host),
-            helpers=[self._helper(host) for _ in range(2)],
+            helpers=[self._helper(host, url) for url in self._random.sample(_HELPERS, 2)],
+            agreement=_ALL_AGREE,
         )
 
     def _vantage(self) -> Vantage:
         return Vantage(id=self._hash()[:32], country="KZ", asn=64500, network="Invented Telecom")
 
     def _line(self) -> Line:
-        offset = self._random.randrange(9999)
-        return Line(state="up", clock_offset_us=offset, ipv4=True, ipv6=False)
+        return Line(
+            state="up",
+            clock_offset_us=self._random.randrange(-99_999, 99_999),
+            ipv4=True,
+            ipv6=self._random.random() < 0.2,
+            resolver_asn=64500,
+            resolver_at_home=self._random.random() < 0.7,
+            diverted=False,
+            nat64=False,
+            intercepted=False,
+            tunnelled=False,
+        )
 
     def _steps(self, host: str) -> list[Step]:
-        steps: list[Step] = [
-            self._lookup(host, type, resolver, address)
-            for resolver, address in _RESOLVERS
-            for type in ("A", "AAAA")
-        ]
-        for connection in range(1, 4):
-            address, failure = self._address(), self._failure()
+        """Return what a visit leaves: its own steps in order, then the look-ups beside it."""
+        steps: list[Step] = [self._lookup(host, type, *_DOH) for type in ("A", "AAAA", "HTTPS")]
+        for connection, address in enumerate(self._sites, 1):
+            failure = self._failure()
             steps.append(
                 Connect(
                     connection=connection,
                     address=address,
                     port=443,
-                    start=self._start,
+                    start=self._start(),
                     duration_us=self._duration(),
                 )
             )
             steps.append(self._handshake(host, address, connection, failure))
             if failure is None:
                 steps.append(self._exchange(host, address, connection))
-        return steps
+        beside = [(type, one) for type in ("A", "AAAA") for one in _RESOLVERS]
+        return steps + [self._lookup(host, type, *resolver) for type, resolver in beside]
 
     def _lookup(self, host: str, type: str, resolver: str, address: str | None) -> Lookup:
-        answers = [self._address() for _ in range(2)] if type == "A" else []
-        raw = f"sha256:{self._hash()}"
-        reply = Reply(after_us=self._duration(), ip_ttl=57, rcode=0, answers=answers, raw=raw)
+        answers = self._sites if type == "A" else []
+        reply = Reply(
+            after_us=self._duration(),
+            ip_ttl=self._random.choice((53, 55, 57, 61, 117)),
+            rcode=0,
+            answers=answers,
+            raw=f"sha256:{self._hash()}",
+        )
         return Lookup(
             name=host,
             type=type,
@@ -149,9 +173,9 @@ class Invention:
             address=address,
             answers=answers,
             rcode=0,
-            replies=[reply],
+            replies=[] if resolver.startswith("https:") else [reply],
             failure=None if answers else Failure.DNS_NO_ANSWER,
-            start=self._start,
+            start=self._start(),
             duration_us=self._duration(),
         )
 
@@ -168,7 +192,7 @@ class Invention:
                 acknowledged=True,
                 retransmissions=3,
                 failure=failure,
-                start=self._start,
+                start=self._start(),
                 duration_us=10_000_000,
             )
         return Handshake(
@@ -184,7 +208,7 @@ class Invention:
             acknowledged=True,
             retransmissions=0,
             bytes_received=4096,
-            start=self._start,
+            start=self._start(),
             duration_us=self._duration(),
         )
 
@@ -195,8 +219,8 @@ class Invention:
             subject=f"CN={host}",
             issuer=issuer,
             names=[host, f"*.{host}"],
-            not_before=self._start,
-            not_after=self._start,
+            not_before=utc_text(self._moment - self._random.randrange(90) * 86400),
+            not_after=utc_text(self._moment + self._random.randrange(90) * 86400),
         )
 
     def _exchange(self, host: str, address: str, connection: int) -> Exchange:
@@ -206,39 +230,45 @@ class Invention:
             url=f"https://{host}/",
             address=address,
             status=200,
-            headers=self._random.sample(_HEADERS, 9),
+            headers=self._headers(size),
             title=f"{host}: the latest news",
-            body=f"sha256:{self._hash()}",
+            body=f"sha256:{self._hash()}" if self._random.random() < 0.1 else None,
             body_sha256=self._hash(),
             body_bytes=size,
             declared_bytes=size,
             truncated=False,
             protocol="h2",
             received_bytes=size // 3,
+            wire_bytes=size // 3 + 900,
             first_byte_us=self._duration(),
             last_byte_us=self._duration(),
             language="en-us",
             simhash=self._hash()[:16],
-            start=self._start,
+            start=self._start(),
             duration_us=self._duration(),
         )
 
-    def _helper(self, host: str) -> HelperAnswer:
-        addresses = [self._address() for _ in range(2)]
-        endpoints = {f"{address}:443": HelperEndpoint(status=True) for address in addresses}
+    def _headers(self, size: int) -> list[tuple[str, str]]:
+        date = datetime.fromtimestamp(self._moment, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+        several = self._random.sample(_HEADERS, self._random.randrange(1, 9))
+        return [several[0], ("Date", date), *several[1:], ("Content-Length", str(size))]
+
+    def _helper(self, host: str, url: str) -> HelperAnswer:
+        ends = [f"{address}:{port}" for address in self._sites for port in (443, 80)]
+        size = self._random.randrange(400_000)
         return HelperAnswer(
-            helper="https://helper.example/",
+            helper=url,
             answered=True,
-            dns=addresses,
-            connect=endpoints,
-            handshake=endpoints,
-            start=self._start,
+            dns=self._sites,
+            connect={end: HelperEndpoint(status=True) for end in ends},
+            handshake={end: HelperEndpoint(status=True) for end in ends if end.endswith(":443")},
+            start=self._start(),
             duration_us=self._duration(),
             exchange=HelperExchange(
                 status=200,
-                body_length=self._random.randrange(400_000),
+                body_length=size,
                 title=f"{host}: the latest news",
-                headers=dict(self._random.sample(_HEADERS, 6)),
+                headers=dict(self._headers(size)),
             ),
         )
 
@@ -252,6 +282,10 @@ class Invention:
 
     def _failure(self) -> Failure | None:
         return self._random.choice(list(Failure)) if self._random.random() < 0.3 else None
+
+    def _start(self) -> str:
+        """Return a time within the second or two that a visit takes."""
+        return utc_text(self._moment + self._random.choice((0.0, 0.0, 1.0)) + self._random.random())
 
     def _duration(self) -> int:
         return self._random.randrange(5_000, 900_000)

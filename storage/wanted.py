@@ -76,8 +76,8 @@ def sound_records(connection: Connection, wanted: Wanted, done: Exported) -> Ite
     certified = certified_keys(all_certifications(connection))
     query = select(records.c.id, records.c.codec, records.c.canonical).limit(_PAGE)
     query = query.where(*wanted.conditions()).order_by(records.c.id)
-    last = ""
-    while rows := connection.execute(query.where(records.c.id > last)).all():
+    page = query
+    while rows := connection.execute(page).all():
         for row in rows:
             if row.canonical is None:
                 done.thinned += 1
@@ -89,7 +89,7 @@ def sound_records(connection: Connection, wanted: Wanted, done: Exported) -> Ite
                 done.left_out.append(f"record {error}")
                 continue
             yield sound
-        last = rows[-1].id
+        page = query.where(records.c.id > rows[-1].id)
 
 
 def _require_signed(

@@ -17,6 +17,7 @@ from sitewatch.cli import group
 from storage.annotations import Annotation
 from storage.store import Store, StoreError
 from tests.month import write_month
+from tests.test_migrations import copy_rows, make_first_schema
 
 SOURCE = "https://news.example/minister?a=1&b=2"
 DENIAL = ("--date", "2017-06-20", "--text", "Minister denies blocking", "--source", SOURCE)
@@ -256,14 +257,15 @@ def test_altered_annotations_stay_out_and_are_named(database: Path, other: Path)
     ] * 2
 
 
-def test_a_database_of_an_older_version_has_none(database: Path, other: Path) -> None:
-    with closing(sqlite3.connect(other)) as connection:
-        connection.execute("DROP TABLE annotations")
-        connection.execute("UPDATE alembic_version SET version_num = '0003'")
-        connection.commit()
+def test_a_database_of_an_older_version_has_none(
+    database: Path, other: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.db"
+    make_first_schema(old)
+    copy_rows(other, old)
     with Store(database) as store:
-        assert store.import_database(other).annotations_new == 0
-    assert listed(other) == []  # brought up to date
+        assert store.import_database(old).annotations_new == 0
+    assert listed(old) == []  # brought up to date
 
 
 def test_where_nothing_was_measured_there_is_nothing_to_annotate(tmp_path: Path) -> None:

@@ -77,6 +77,24 @@ def test_an_envelope_that_names_another_one_before_it_is_found() -> None:
     assert "place 2 does not follow" in line
 
 
+@pytest.mark.parametrize("name", ["id", "previous"])
+def test_an_envelope_that_names_no_hash_is_refused_although_it_is_signed(name: str) -> None:
+    key = Ed25519PrivateKey.generate()
+    envelope = Envelope(
+        vantage=vantage_id(public_hex(key)),
+        sequence=2,
+        previous=f"sha256:{1:064}",
+        id=f"sha256:{2:064}",
+        time=JUNE,
+        key=public_hex(key),
+    )
+    keys = {envelope.vantage: {envelope.key}}
+    require_certified(sign_envelope(envelope, key), keys)
+    odd = sign_envelope(msgspec.structs.replace(envelope, **{name: "sha256:none"}), key)
+    with pytest.raises(RefusedError, match="names what has no id"):
+        require_certified(odd, keys)
+
+
 @pytest.mark.parametrize("field", ["vantage", "id", "time", "signature"])
 def test_an_envelope_changed_in_one_character_does_not_verify(field: str) -> None:
     (envelope,) = chain_of(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 import storage
+from storage.digits import Digits
 from storage.records import Exchange, digest
 from storage.schema import (
     APPEND_ONLY,
@@ -127,6 +129,9 @@ def test_a_database_of_the_first_schema_is_brought_up_to_date_whole(tmp_path: Pa
     assert len(used) == 300
     make_first_schema(old)
     copy_rows(new, old)
+    with Store(tmp_path / "third.db") as third:  # read as it is, without bringing it up to date
+        came = third.import_database(old)
+        assert (came.records_new, came.blobs_new, came.refused) == (300, 7, [])
     Path(f"{new}.keys").rename(f"{old}.keys")
     with Store(old) as store:
         assert store.check() == []
@@ -152,25 +157,45 @@ def make_first_schema(path: Path) -> None:
 def copy_rows(source: Path, target: Path) -> None:
     """Copy what both schemas have."""
     with closing(sqlite3.connect(target)) as connection:
+        connection.create_function("id_text", 1, lambda data: data and f"sha256:{data.hex()}")
+        connection.create_function("digits", 1, lambda data: data and data.hex())
+        connection.create_function("after", 2, after)
         connection.execute("ATTACH ? AS source", [str(source)])
         for table in ("database_kind", "certifications", "envelopes", "records", "steps"):
             names = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
             columns = ", ".join(f'"{name}"' for name in names)
+            values = ", ".join(as_first_kept(table, name) for name in names)
             connection.execute(
-                f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM source.{table}"
+                f"INSERT INTO main.{table} ({columns}) SELECT {values} FROM source.{table}"
             )
         connection.execute(
             "INSERT INTO main.blobs (id, codec, content) "
-            "SELECT id, codec, content FROM source.blobs"
+            "SELECT id_text(id), codec, content FROM source.blobs"
         )
         connection.execute(
-            "INSERT INTO main.blob_uses (record, blob) SELECT record, id "
+            "INSERT INTO main.blob_uses (record, blob) SELECT record, id_text(id) "
             "FROM source.blob_uses JOIN source.blobs ON blobs.number = blob"
         )
         connection.commit()
 
 
-def uses_of(path: Path) -> set[tuple[int, str, bytes]]:
+def as_first_kept(table: str, name: str) -> str:
+    """Return SQL for what the first schema had in a column."""
+    if (table, name) == ("steps", "start"):
+        began = "(SELECT time FROM source.records WHERE number = record)"
+        return f"after({began}, start_us)"
+    kind = metadata.tables[table].c[name].type
+    if isinstance(kind, Digits):
+        return f'{"id_text" if kind.prefix else "digits"}("{name}")'
+    return f'"{name}"'
+
+
+def after(time: str, microseconds: int) -> str:
+    moment = datetime.fromisoformat(time) + timedelta(microseconds=microseconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def uses_of(path: Path) -> set[tuple[int, bytes, bytes]]:
     """Return (record's number, id of a blob, its content) for every use."""
     query = "SELECT record, id, content FROM blob_uses JOIN blobs ON blobs.number = blob"
     with closing(sqlite3.connect(path)) as connection:

@@ -262,7 +262,10 @@ def test_content_that_vanished_behind_the_triggers_back_is_named(tmp_path: Path)
             "SELECT sql FROM sqlite_master WHERE name = 'no_update_records'"
         ).fetchone()
         connection.execute("DROP TRIGGER no_update_records")
-        connection.execute("UPDATE records SET canonical = NULL, thinned = time WHERE id = ?", [id])
+        connection.execute(
+            "UPDATE records SET canonical = NULL, thinned = time WHERE hex(id) = ?",
+            [id[7:].upper()],
+        )
         connection.execute(sql)
         connection.commit()
     with Store(path) as store:

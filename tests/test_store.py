@@ -222,21 +222,24 @@ def test_an_installation_keeps_its_pseudonyms_and_continues_its_chains(path: Pat
 def test_verdicts_are_found_only_for_the_same_inputs_and_rules(store: Store) -> None:
     id = store.add(measured(own(store), 1)).result()
     verdict = Verdict(rules_version="1", status="blocked", layer="tls", technique="timeout")
-    store.put_verdicts([(id, "a", verdict), ("sha256:unknown", "a", verdict)])
-    assert store.verdicts({id: "a"}, "1") == {id: verdict}
-    assert store.verdicts({id: "b"}, "1") == {}
-    assert store.verdicts({id: "a"}, "2") == {}
+    a, b = digest(b"a"), digest(b"b")
+    store.put_verdicts([(id, a, verdict), ("sha256:unknown", a, verdict)])
+    assert store.verdicts({id: a}, "1") == {id: verdict}
+    assert store.verdicts({id: b}, "1") == {}
+    assert store.verdicts({id: a}, "2") == {}
     newer = msgspec.structs.replace(verdict, rules_version="2", status="accessible")
-    store.put_verdicts([(id, "b", newer)])
-    assert store.verdicts({id: "b"}, "2") == {id: newer}
-    assert store.verdicts({id: "a"}, "1") == {}
+    store.put_verdicts([(id, b, newer)])
+    assert store.verdicts({id: b}, "2") == {id: newer}
+    assert store.verdicts({id: a}, "1") == {}
 
 
 def test_a_verdict_that_cannot_be_read_is_judged_again(store: Store, path: Path) -> None:
     id = store.add(measured(own(store), 1)).result()
-    store.put_verdicts([(id, "a", Verdict(rules_version="1", status="down"))])
+    inputs = digest(b"a")
+    store.put_verdicts([(id, inputs, Verdict(rules_version="1", status="down"))])
+    assert store.verdicts({id: inputs}, "1")
     execute(path, "UPDATE verdicts SET verdict = '{'")
-    assert store.verdicts({id: "a"}, "1") == {}
+    assert store.verdicts({id: inputs}, "1") == {}
 
 
 def test_each_envelope_names_the_one_before_and_the_time_of_its_record(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
@@ -18,7 +17,7 @@ from sitewatch.console import Failed, safe, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.judging import case_of_id
 from sitewatch.options import config_option, database_option
-from storage.records import Verdict
+from storage.records import Verdict, is_id
 from storage.store import StoreError
 
 _AXIS = 24  # columns of the time axis
@@ -48,7 +47,7 @@ def command(id: str, as_json: bool, config_path: Path | None, database: str | No
     ID is what `measure --json` and reports name; that of a follow-up shows what it follows.
     """
     wanted = id if id.startswith("sha256:") else f"sha256:{id}"
-    if not re.fullmatch(r"sha256:[0-9a-f]{64}", wanted):
+    if not is_id(wanted):
         raise click.BadParameter(
             f"{safe(id)}: not sha256: and 64 digits of 0-9 and a-f", param_hint="ID"
         )
