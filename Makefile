@@ -2,7 +2,8 @@
 # make test       set up and run all tests
 # make demo       set up and play June 2017 in a simulated internet; writes ./demo-report
 # make demo-seeds the same with five seeds, held against the script
-# make zoo        hold Sitewatch against all simulated worlds; TIER=browser-like for the other tier
+# make zoo        hold Sitewatch against all simulated worlds; TIER=browser-like for the other
+#                 tier, SEEDS=10 for so many worlds of each scenario
 # make zoo-docs   the same at both tiers, and renew docs/zoo.md
 # make long       the tests that take too long for every run
 # make torture    kill rounds 500 times, break disks; prints the figures and keeps them in docs
@@ -14,6 +15,7 @@ BIN := $(VENV)/bin
 # The newest first; `make PYTHON=/path/to/python` takes another.
 PYTHON :=
 TIER := probing
+SEEDS := 1
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -34,7 +36,7 @@ test: $(VENV)/ready-to-test chromium
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
 
 zoo: $(VENV)/ready-to-test
-	@$(BIN)/python -m lab.zoo --tier $(TIER)
+	@$(BIN)/python -m lab.zoo --tier $(TIER) --seeds $(SEEDS)
 
 zoo-docs: $(VENV)/ready-to-test
 	@$(BIN)/python -m lab.zoo --docs

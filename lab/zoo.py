@@ -14,9 +14,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,11 +31,21 @@ from lab.network import LabUnavailable, World, check_available
 from lab.pki import Pki
 from lab.scenario import Scenario, ScenarioError, load_scenario
 from lab.symptoms import Symptom, check_symptoms
-from lab.zoo_record import TIERS, Result, Verdict, as_json, as_markdown, as_page
+from lab.zoo_record import (
+    TIERS,
+    Circumstances,
+    Result,
+    Verdict,
+    as_json,
+    as_markdown,
+    as_page,
+)
 
-_SEED = 3
+_SEED = 3  # of the first world of a scenario; further ones have the numbers after it
 _SECONDS = 560.0  # for one scenario: a contrast waits out a penalty of 190 seconds at most
-_JOBS_PER_CORE = 12  # most of a world's time is waiting
+_JOBS_PER_CORE = 24  # most of a world's time is waiting
+_APART = 0.3  # seconds at least between the beginnings of two worlds
+_BREATH = 2.0  # seconds at most that a world waits for others to have begun
 _DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "zoo.md"
 
 
@@ -42,60 +55,113 @@ def zoo_scenarios() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def run_zoo(paths: Sequence[Path], tier: str, jobs: int, told: Callable[[Result], None]) -> None:
-    """Run scenarios, several at once; `told` gets each result as it comes.
+def run_zoo(
+    paths: Sequence[Path], tier: str, seeds: int, jobs: int, told: Callable[[Result], None]
+) -> None:
+    """Run scenarios in worlds of so many seeds, several at once; `told` gets each result.
 
-    The slow ones start first, so that nothing is left to wait for at the end.
+    Those that wait longest begin first, so that nothing is left to wait for at the end.
     """
     check_available()
-    scenarios = sorted((load_scenario(path) for path in paths), key=_is_quick)
+    scenarios = sorted(map(load_scenario, paths), key=_waiting, reverse=True)
     with tempfile.TemporaryDirectory(prefix="sitewatch-zoo-") as folder:
-        pki = Pki.create(Path(folder) / "pki")
+        run = Run(tier, Pki.create(Path(folder) / "pki"), Path(folder))
         with ThreadPoolExecutor(jobs) as pool:
-            running = set[subprocess.Popen[bytes]]()
-            waiting = [
-                pool.submit(run_one, scenario, tier, pki, Path(folder), running)
-                for scenario in scenarios
-            ]
+            worlds = [(one, _SEED + seed) for one in scenarios for seed in range(seeds)]
+            waiting = [pool.submit(run.one, scenario, seed) for scenario, seed in worlds]
             try:
                 for done in as_completed(waiting):
                     told(done.result())
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in list(running):
+                for process in list(run.measuring):
                     process.kill()
                 raise
 
 
-def run_one(
-    scenario: Scenario, tier: str, pki: Pki, folder: Path, running: set[subprocess.Popen[bytes]]
-) -> Result:
-    """Measure one scenario's first target, and check the symptoms apart from that.
+@dataclass
+class Run:
+    """What the worlds of one run share."""
 
-    The program that measures is among `running` while it does.
+    tier: str
+    pki: Pki
+    folder: Path
+    measuring: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def one(self, scenario: Scenario, seed: int = _SEED) -> Result:
+        """Measure one scenario's first target, and check the symptoms apart from that."""
+        with self._turn:
+            _take_breath()
+        began = time.monotonic()
+        database = self.folder / f"{scenario.name}-{self.tier}-{seed}.db"
+        verdict, trouble, symptoms = None, "", list[Symptom]()
+        try:
+            with World(scenario, seed=seed, pki=self.pki) as world:
+                verdict, trouble = self._measure(world, database)
+                if not _remembers(scenario):
+                    symptoms = check_symptoms(world)
+            if _remembers(scenario):
+                with World(scenario, seed=seed, pki=self.pki) as world:
+                    symptoms = check_symptoms(world)
+        except LabUnavailable as error:  # it was there at the start: this machine is too busy now
+            trouble = str(error)
+        return Result(
+            name=scenario.name,
+            title=scenario.title,
+            tier=self.tier,
+            expect=scenario.expect or Outcome(status="accessible"),
+            verdict=verdict,
+            trouble=trouble,
+            symptoms=[(one.line, one.wanted, one.got) for one in symptoms],
+            seconds=round(time.monotonic() - began, 1),
+            seed=seed,
+        )
+
+    def _measure(self, world: World, database: Path) -> tuple[Verdict | None, str]:
+        """Run `sitewatch measure`; return its verdict of the first target, or what went wrong."""
+        url = world.scenario.targets[0]
+        argv = [sys.executable, "-m", "sitewatch", "measure", "--json", "--tier", self.tier]
+        process = world.popen(
+            world.clients[0],
+            [*argv, "--database", str(database), url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | world.environment(world.clients[0]) | {"SITEWATCH_CONSENT": "yes"},
+        )
+        self.measuring.add(process)
+        try:
+            output, errors = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return None, f"no verdict after {_SECONDS:.0f} seconds"
+        finally:
+            self.measuring.discard(process)
+        if process.returncode != 0:
+            return None, (errors.decode().strip().splitlines() or ["no word"])[-1]
+        lines: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
+        main = next((line for line in lines if line["verdict"] is not None), None)
+        if main is None:
+            return None, "no line has a verdict"
+        return msgspec.convert(main["verdict"], Verdict, strict=False), ""
+
+
+def _take_breath() -> None:
+    """Wait until the machine has room for another beginning, or for a while.
+
+    A world computes for two seconds while it begins and then mostly waits. Many that begin at once
+    make each other's servers late, and then it is the machine that is measured.
     """
-    began, database = time.monotonic(), folder / f"{scenario.name}-{tier}.db"
-    verdict, trouble, symptoms = None, "", list[Symptom]()
-    try:
-        with World(scenario, seed=_SEED, pki=pki) as world:
-            verdict, trouble = _measure(world, tier, database, running)
-            if not _remembers(scenario):
-                symptoms = check_symptoms(world)
-        if _remembers(scenario):
-            with World(scenario, seed=_SEED, pki=pki) as world:
-                symptoms = check_symptoms(world)
-    except LabUnavailable as error:  # it was there at the start: this machine is too busy now
-        trouble = str(error)
-    return Result(
-        name=scenario.name,
-        title=scenario.title,
-        tier=tier,
-        expect=scenario.expect or Outcome(status="accessible"),
-        verdict=verdict,
-        trouble=trouble,
-        symptoms=[(one.line, one.wanted, one.got) for one in symptoms],
-        seconds=round(time.monotonic() - began, 1),
-    )
+    until = time.monotonic() + _BREATH
+    time.sleep(_APART)
+    while _wanting_to_run() > 2 * (os.cpu_count() or 1) and time.monotonic() < until:
+        time.sleep(_APART / 3)
+
+
+def _wanting_to_run() -> int:
+    """Return how many threads of this machine run or could (proc(5), /proc/loadavg)."""
+    return int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
 
 
 def _remembers(scenario: Scenario) -> bool:
@@ -106,43 +172,20 @@ def _remembers(scenario: Scenario) -> bool:
     )
 
 
-def _is_quick(scenario: Scenario) -> bool:
-    """Tell whether nothing in a scenario makes Sitewatch wait out a penalty."""
-    slow = ("address-", "whitelist", "national", "loss", "throttle", "freeze")
+def _waiting(scenario: Scenario) -> int:
+    """Rank a scenario by how long Sitewatch will wait in it.
+
+    2: another name fails at the site's address too, which may be a penalty that is waited out; 1:
+    time-outs are not shortened, or packets vanish; 0: neither.
+    """
+    refusing = {"tls-silence", "tls-reset", "tls-close"}
+    if any(site.refuse_how in refusing and site.refuse_countries for site in scenario.sites):
+        return 2
+    if any(censor.residual_by for censor in scenario.censors):
+        return 2
+    slow = ("address-", "loss", "throttle", "freeze")
     by_address = any(censor.kind.startswith(slow) for censor in scenario.censors)
-    residual = any(censor.residual_by == "3-tuple" for censor in scenario.censors)
-    return not (by_address or residual or scenario.downs or "limits" not in scenario.sitewatch)
-
-
-def _measure(
-    world: World, tier: str, database: Path, running: set[subprocess.Popen[bytes]]
-) -> tuple[Verdict | None, str]:
-    """Run `sitewatch measure`; return its verdict of the first target, or what went wrong."""
-    url = world.scenario.targets[0]
-    argv = [sys.executable, "-m", "sitewatch", "measure", "--json", "--tier", tier]
-    process = world.popen(
-        world.clients[0],
-        [*argv, "--database", str(database), url],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | world.environment(world.clients[0]) | {"SITEWATCH_CONSENT": "yes"},
-    )
-    running.add(process)
-    try:
-        output, errors = process.communicate(timeout=_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return None, f"no verdict after {_SECONDS:.0f} seconds"
-    finally:
-        running.discard(process)
-    if process.returncode != 0:
-        return None, (errors.decode().strip().splitlines() or ["no word"])[-1]
-    lines: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
-    main = next((line for line in lines if line["verdict"] is not None), None)
-    if main is None:
-        return None, "no line has a verdict"
-    return msgspec.convert(main["verdict"], Verdict, strict=False), ""
+    return int(by_address or bool(scenario.downs) or "limits" not in scenario.sitewatch)
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -167,27 +210,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         for tier in (options.tier,) if options.tier else TIERS:
-            run_zoo([known[name] for name in wanted], tier, options.jobs, told)
+            run_zoo([known[name] for name in wanted], tier, options.seeds, options.jobs, told)
     except (ScenarioError, LabUnavailable) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         stopped = True
-    results.sort(key=lambda result: (result.tier, result.name))
-    _write(results, time.monotonic() - began, options.output, docs=options.docs and not stopped)
+    results.sort(key=lambda result: (result.tier, result.name, result.seed))
+    circumstances = Circumstances(
+        seconds=time.monotonic() - began,
+        worlds_at_once=options.jobs,
+        cores=os.cpu_count() or 1,
+        load=os.getloadavg()[2],
+        day=f"{datetime.now(UTC):%Y-%m-%d}",
+    )
+    _write(results, circumstances, options.output, docs=options.docs and not stopped)
     if stopped:
         return 130
     return 0 if all(result.symptoms_hold for result in results) else 1
 
 
-def _write(results: list[Result], seconds: float, output: Path, *, docs: bool) -> None:
+def _write(
+    results: list[Result], circumstances: Circumstances, output: Path, *, docs: bool
+) -> None:
     """Write zoo.json and zoo.md, and the page of the documentation where it is wanted."""
     output.mkdir(parents=True, exist_ok=True)
-    (output / "zoo.json").write_text(as_json(results, seconds), "utf-8")
-    (output / "zoo.md").write_text(as_markdown(results, seconds), "utf-8")
+    (output / "zoo.json").write_text(as_json(results, circumstances), "utf-8")
+    (output / "zoo.md").write_text(as_markdown(results, circumstances), "utf-8")
     if docs:
-        _DOCUMENT.write_text(as_page(results, seconds), "utf-8")
-    right = sum(result.is_right for result in results)
+        _DOCUMENT.write_text(as_page(results, circumstances), "utf-8")
+    right, seconds = sum(result.is_right for result in results), circumstances.seconds
     print(f"{right} of {len(results)} right in {seconds:.0f} s; written: {output}/zoo.md")
 
 
@@ -211,10 +263,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tier", choices=TIERS, help="default: first one, then the other")
     parser.add_argument("--docs", action="store_true", help="renew docs/zoo.md too")
     parser.add_argument(
-        "--jobs", type=int, default=_JOBS_PER_CORE * (os.cpu_count() or 1), help="worlds at once"
+        "--jobs", type=_count, default=_JOBS_PER_CORE * (os.cpu_count() or 1), help="worlds at once"
     )
+    parser.add_argument("--seeds", type=_count, default=1, help="worlds of each scenario")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder for the record")
     return parser
+
+
+def _count(text: str) -> int:
+    """Read a number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,22 @@ class Verdict(msgspec.Struct, frozen=True):
         return _words(self.status, self.layer, self.technique, self.certainty)
 
 
+class Circumstances(msgspec.Struct, frozen=True):
+    """How a run went, which readers of its seconds must know."""
+
+    seconds: float
+    worlds_at_once: int
+    cores: int
+    load: float  # of the last fifteen minutes, at the end
+    day: str  # UTC
+
+    def in_words(self) -> str:
+        return (
+            f"Run on {self.day} in {self.seconds:.0f} seconds, at most {self.worlds_at_once} "
+            f"worlds at once, on {self.cores} cores; load in the last 15 minutes {self.load:.0f}."
+        )
+
+
 class Result(msgspec.Struct, frozen=True):
     """One scenario at one tier: the truth, the verdict, the symptoms."""
 
@@ -42,6 +58,7 @@ class Result(msgspec.Struct, frozen=True):
     trouble: str
     symptoms: list[tuple[str, str, str]]  # line, wanted, got
     seconds: float
+    seed: int = 0
 
     @property
     def truth(self) -> str:
@@ -98,11 +115,11 @@ def _names(verdict: Verdict, wanted: Outcome) -> bool:
     return all(fnmatch.filter(verdict.interference, one) for one in wanted.interference)
 
 
-def as_json(results: Sequence[Result], seconds: float) -> str:
+def as_json(results: Sequence[Result], circumstances: Circumstances) -> str:
     """Return the whole record as JSON."""
     document = {
         "format": "sitewatch-zoo/1",
-        "seconds": round(seconds, 1),
+        "run": msgspec.to_builtins(circumstances),
         "tiers": {tier: _counts(of) for tier, of in _by_tier(results)},
         "scenarios": [
             {
@@ -120,6 +137,7 @@ def as_json(results: Sequence[Result], seconds: float) -> str:
                     {"line": line, "wanted": wanted, "got": got}
                     for line, wanted, got in one.symptoms
                 ],
+                "seed": one.seed,
                 "seconds": one.seconds,
             }
             for one in results
@@ -128,15 +146,15 @@ def as_json(results: Sequence[Result], seconds: float) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def as_markdown(results: Sequence[Result], seconds: float) -> str:
+def as_markdown(results: Sequence[Result], circumstances: Circumstances) -> str:
     """Return the record for people, every scenario in it."""
-    parts = [f"# The zoo's record\n\nRun in {seconds:.0f} seconds.\n"]
+    parts = [f"# The zoo's record\n\n{circumstances.in_words()}\n"]
     for tier, of in _by_tier(results):
         parts.append(_section(tier, of))
     return "\n".join(parts)
 
 
-def as_page(results: Sequence[Result], seconds: float) -> str:
+def as_page(results: Sequence[Result], circumstances: Circumstances) -> str:
     """Return the page of the documentation: the record, and how to read it."""
     return f"""# The zoo: what Sitewatch says of worlds whose truth is known
 
@@ -146,7 +164,7 @@ written in the scenario from what was set up. `sitewatch measure` runs in the wo
 sockets, resolvers and TLS clients meet there is checked apart from it. Wrong verdicts stand here
 until they are mended. What is allowed by more than one answer is right with any of them.
 
-{as_markdown(results, seconds).partition(chr(10) * 2)[2]}"""
+{as_markdown(results, circumstances).partition(chr(10) * 2)[2]}"""
 
 
 def _by_tier(results: Sequence[Result]) -> Iterable[tuple[str, list[Result]]]:
@@ -160,7 +178,8 @@ def _counts(results: Sequence[Result]) -> dict[str, int]:
     censored = [one for one in results if one.truth == "censored"]
     innocent = [one for one in results if one.truth == "innocent"]
     return {
-        "scenarios": len(results),
+        "scenarios": len({one.name for one in results}),
+        "worlds": len(results),
         "innocent": len(innocent),
         "censored": len(censored),
         "right": sum(one.is_right for one in results),
@@ -178,9 +197,10 @@ def _section(tier: str, results: list[Result]) -> str:
     wrong = [one for one in results if not one.is_right]
     return f"""## Tier {tier}
 
-{counts["right"]} of {counts["scenarios"]} scenarios are judged right. False alarms:
-{counts["false_alarms"]} of {counts["innocent"]} innocent ones. Misses: {counts["misses"]} of
-{counts["censored"]} censored ones. Symptom checks that failed: {counts["symptoms_wrong"]}.
+{counts["right"]} of {counts["worlds"]} worlds are judged right; they are of {counts["scenarios"]}
+scenarios and {len({one.seed for one in results})} seeds. False alarms: {counts["false_alarms"]} of
+{counts["innocent"]} innocent ones. Misses: {counts["misses"]} of {counts["censored"]} censored
+ones. Symptom checks that failed: {counts["symptoms_wrong"]}.
 
 ### By status
 
@@ -237,23 +257,39 @@ def _wrong(results: Sequence[Result]) -> str:
     if not results:
         return "None.\n"
     lines = ["| scenario | truth | verdict | rules |", "|---|---|---|---|"]
-    for one in results:
+    for alike in _alike(results):
+        one = alike[0]
         rules = ", ".join(one.verdict.rules) if one.verdict else ""
-        lines.append(f"| {one.name} | {_truth(one)} | {_said(one)} | {rules} |")
+        lines.append(f"| {one.name} | {_truth(one)} | {_said(one)}{_times(alike)} | {rules} |")
     return "\n".join(lines) + "\n"
 
 
 def _table(results: Sequence[Result]) -> str:
     lines = ["| scenario | what happens | truth | verdict | | seconds |"]
     lines.append("|---|---|---|---|---|---:|")
-    for one in results:
+    for alike in _alike(results):
+        one = alike[0]
         mark = "right" if one.is_right else "**wrong**"
         if not one.symptoms_hold:
             mark += ", symptoms wrong"
         title = one.title.replace("|", "/")
-        cells = (one.name, title, _truth(one), _said(one), mark, f"{one.seconds:.0f}")
+        seconds = sum(each.seconds for each in alike) / len(alike)
+        cells = (one.name, title, _truth(one), _said(one), mark + _times(alike), f"{seconds:.0f}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _alike(results: Sequence[Result]) -> list[list[Result]]:
+    """Put together the worlds of one scenario of which the same was said."""
+    groups: dict[tuple[str, str, bool, bool], list[Result]] = {}
+    for one in results:
+        key = (one.name, _said(one), one.is_right, one.symptoms_hold)
+        groups.setdefault(key, []).append(one)
+    return list(groups.values())
+
+
+def _times(alike: Sequence[Result]) -> str:
+    return f", {len(alike)} times" if len(alike) > 1 else ""
 
 
 def _truth(one: Result) -> str:

@@ -14,7 +14,7 @@ from lab.scenario import Scenario, ScenarioError, load_scenario
 from lab.symptoms import Symptom
 from lab.zoo import main, zoo_scenarios
 from lab.zoo_items import ITEMS
-from lab.zoo_record import Result, Verdict, as_json, as_markdown
+from lab.zoo_record import Circumstances, Result, Verdict, as_json, as_markdown
 from tests.lab_worlds import require_lab
 
 SCENARIOS = {name: load_scenario(path) for name, path in zoo_scenarios().items()}
@@ -181,6 +181,9 @@ def test_a_symptom_holds_where_what_came_is_wanted(wanted: str, got: str, holds:
     assert Symptom("tls a.example", wanted, got).holds is holds
 
 
+A_RUN = Circumstances(12.0, worlds_at_once=4, cores=2, load=1.6, day="2026-11-28")
+
+
 def test_the_record_counts_what_it_shows() -> None:
     results = [
         result(BLOCKED, blocked()),
@@ -188,9 +191,10 @@ def test_the_record_counts_what_it_shows() -> None:
         result(OPEN, blocked()),
         result(OPEN, Verdict("accessible")),
     ]
-    document = json.loads(as_json(results, 12.0))
+    document = json.loads(as_json(results, A_RUN))
     assert document["tiers"]["probing"] == {
-        "scenarios": 4,
+        "scenarios": 1,
+        "worlds": 4,
         "innocent": 2,
         "censored": 2,
         "right": 2,
@@ -198,11 +202,25 @@ def test_the_record_counts_what_it_shows() -> None:
         "misses": 1,
         "symptoms_wrong": 1,
     }
-    text = as_markdown(results, 12.0)
-    assert "2 of 4 scenarios are judged right" in text
+    text = as_markdown(results, A_RUN)
+    assert "2 of 4 worlds are judged right" in text
+    assert "on 2 cores; load in the last 15 minutes 2." in text
     assert "| tls.timeout | 2 | 1 | 0 | 1 |" in text
     assert "| accessible | 1 | 1 |" in text
     assert "symptoms wrong" in text
+
+
+def test_worlds_of_one_scenario_stand_together_where_the_same_was_said_of_them() -> None:
+    said = [blocked(), blocked(), Verdict("accessible"), blocked()]
+    results = [
+        msgspec.structs.replace(result(BLOCKED, verdict), seed=seed)
+        for seed, verdict in enumerate(said)
+    ]
+    text = as_markdown(results, A_RUN)
+    assert "3 of 4 worlds are judged right; they are of 1\nscenarios and 4 seeds." in text
+    assert "| right, 3 times | 1 |" in text
+    assert text.count("| **wrong** | 1 |") == 1
+    assert [one["seed"] for one in json.loads(as_json(results, A_RUN))["scenarios"]] == [0, 1, 2, 3]
 
 
 def test_the_shown_record_is_of_the_zoo_as_it_is() -> None:
@@ -219,14 +237,14 @@ def test_the_zoo_runs_and_writes_its_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     require_lab()
-    names = ["geo-451", "plain"]
-    assert main([*names, "--tier", "browser-like", "--output", str(tmp_path)]) == 0
+    options = ["--tier", "browser-like", "--seeds", "2", "--output", str(tmp_path)]
+    assert main(["geo-451", *options]) == 0
     document = json.loads((tmp_path / "zoo.json").read_text())
-    assert [one["name"] for one in document["scenarios"]] == names
-    assert [one["verdict"]["status"] for one in document["scenarios"]] == [
-        "restricted",
-        "accessible",
+    assert [(one["name"], one["seed"]) for one in document["scenarios"]] == [
+        ("geo-451", 3),
+        ("geo-451", 4),
     ]
+    assert [one["verdict"]["status"] for one in document["scenarios"]] == ["restricted"] * 2
     assert all(one["right"] for one in document["scenarios"])
     assert all(
         msgspec.convert(list(one.values()), Symptom).holds
