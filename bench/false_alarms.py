@@ -1,16 +1,20 @@
 """How often Sitewatch calls blocking what is not: ``python bench/false_alarms.py``.
 
-Worlds without any censor are made in the lab, each with a line of random loss (0 to 5 % each way),
-latency (10 to 800 ms there and back) and jitter, and with sites of all the innocent kinds below:
-healthy ones, dead ones, ones that turn the country away, ones with a wrong certificate. The real
-command measures them at tier probing; ``--measurements 20000`` is the full run. The rate of
-`blocked` is printed with its 95 % interval (Clopper and Pearson). Exit code 1: more than one in ten
-thousand, or any at `confirmed`.
+Worlds without any censor are made in the lab, several at once, each with a line of random loss (0
+to 5 % each way), latency (10 to 800 ms there and back) and jitter, and with as many sites of each
+innocent kind below as ``--each`` says: healthy ones, dead ones, ones that turn the country away,
+ones with a wrong certificate. The real command measures all of them in one round at tier probing.
+
+With ``--into FILE`` every finished world is a line of that file, and the next run goes on where the
+file ends: so 20,000 measurements can be had in pieces (``--minutes`` bounds a piece). What is
+printed at the end sums up the file: the rate of `blocked` with its 95 % interval (Clopper and
+Pearson). Exit code 1: more than one in ten thousand, or any at `confirmed`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -18,19 +22,25 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lab.network import World  # noqa: E402
+from lab.network import LabUnavailable, World  # noqa: E402
 from lab.pki import Pki  # noqa: E402
 from lab.scenario import load_scenario  # noqa: E402
 
 WORST = 1e-4  # of all measurements may be called blocked
 _SECONDS = 1500.0  # for one world
+_PARALLEL = 48  # targets at once in a world
+_APART = 3.0  # seconds between the beginnings of worlds
 # Of each kind one site stands in every world.
 KINDS = {
     "healthy": "",
@@ -55,48 +65,120 @@ KINDS = {
 _DOWN = {"dead": "swallow", "refusing": "refuse"}
 
 
-def scenario(chance: random.Random) -> str:
-    """Return a world of innocent sites behind a line of random quality."""
+def line_of(chance: random.Random) -> dict[str, float]:
+    """Draw a line: one-way latency and jitter in milliseconds, loss as a share each way."""
     half = chance.uniform(5, 400)
+    return {
+        "latency_ms": round(half, 1),
+        "jitter_ms": round(chance.uniform(0, half / 2), 1),
+        "loss": round(chance.uniform(0, 0.05), 4),
+    }
+
+
+def scenario(line: dict[str, float], each: int) -> str:
+    """Return a world of innocent sites, `each` of every kind, behind a line."""
+    hosts = {f"{kind}-{number}.example": kind for kind in KINDS for number in range(each)}
     lines = [
         'country = "KZ"',
-        f"targets = [{', '.join(json.dumps(_url(kind)) for kind in KINDS)}]",
+        f"targets = [{', '.join(json.dumps(_url(host, kind)) for host, kind in hosts.items())}]",
+        f"sitewatch.limits = {{ parallel = {_PARALLEL} }}",
         "[[networks]]",
         'name = "isp"',
         "asn = 64496",
-        f"latency_ms = {half:.1f}",
-        f"jitter_ms = {chance.uniform(0, half / 2):.1f}",
-        f"loss = {chance.uniform(0, 0.05):.4f}",
+        *(f"{key} = {value}" for key, value in line.items()),
     ]
-    for kind, keys in KINDS.items():
-        lines += ["[[sites]]", f'host = "{kind}.example"', keys]
-    for kind, how in _DOWN.items():
-        lines += ["[[downs]]", f'hosts = ["{kind}.example"]', f'how = "{how}"']
+    for host, kind in hosts.items():
+        lines += ["[[sites]]", f'host = "{host}"', KINDS[kind]]
+        if kind in _DOWN:
+            lines += ["[[downs]]", f'hosts = ["{host}"]', f'how = "{_DOWN[kind]}"']
     return "\n".join(lines) + "\n"
 
 
-def _url(kind: str) -> str:
-    return f"{'http' if kind == 'in-clear' else 'https'}://{kind}.example/"
+def _url(host: str, kind: str) -> str:
+    return f"{'http' if kind == 'in-clear' else 'https'}://{host}/"
 
 
-def measure(world: World, folder: Path) -> list[dict[str, object]]:
+def measure(world: World, database: Path, running: set[subprocess.Popen[bytes]]) -> list[Any]:
     """Run `sitewatch measure` on every target; return URL and verdict of each."""
     command = [sys.executable, "-m", "sitewatch", "measure", "--json", "--tier", "probing"]
     client = world.clients[0]
     process = world.popen(
         client,
-        [*command, "--database", str(folder / "alarms.db"), *world.scenario.targets],
+        [*command, "--database", str(database), *world.scenario.targets],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=os.environ | world.environment(client) | {"SITEWATCH_CONSENT": "yes"},
     )
+    running.add(process)
     try:
         output, _ = process.communicate(timeout=_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         output, _ = process.communicate()
+    finally:
+        running.discard(process)
     found = [json.loads(line) for line in output.splitlines() if line.endswith(b"}")]
     return [{"url": one["url"], **one["verdict"]} for one in found if one["verdict"]]
+
+
+def one_world(
+    name: str, each: int, folder: Path, pki: Pki, running: set[subprocess.Popen[bytes]]
+) -> dict[str, Any]:
+    """Make the world of a name, which draws its line and its addresses, and measure it."""
+    began, chance = time.monotonic(), random.Random(name)
+    line, path = line_of(chance), folder / f"{name}.toml"
+    path.write_text(scenario(line, each))
+    with World(load_scenario(path), seed=chance.randrange(2**31), pki=pki) as world:
+        verdicts = measure(world, folder / f"{name}.db", running)
+    for left in folder.glob(f"{name}.*"):
+        if left.is_file():
+            left.unlink()
+    statuses: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    for one in verdicts:
+        statuses[one["url"].split("/")[2].rpartition("-")[0]][one["status"]] += 1
+    return {
+        "world": name,
+        **line,
+        "seconds": round(time.monotonic() - began),
+        "statuses": statuses,
+        "alarms": [one for one in verdicts if one["status"] == "blocked"],
+    }
+
+
+def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterator[dict[str, Any]]:
+    """Measure worlds that are not known yet, several at once, and yield each as it ends."""
+    done, count = {world["world"] for world in known}, sum(map(size, known))
+    until = time.monotonic() + 60 * options.minutes
+    names = (f"{options.seed}-{number}" for number in range(options.measurements))
+    fresh = (name for name in names if name not in done)
+    running, stopping = set[subprocess.Popen[bytes]](), threading.Event()
+    with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(options.worlds) as pool:
+        folder, pki = Path(root), Pki.create(Path(root) / "pki")
+        waiting = set[Future[dict[str, Any]]]()
+        try:
+            while True:
+                expected = count + len(waiting) * options.each * len(KINDS)
+                wanted = expected < options.measurements and time.monotonic() < until
+                if wanted and len(waiting) < options.worlds:
+                    call = (next(fresh), options.each, folder, pki, running)
+                    waiting.add(pool.submit(one_world, *call))
+                    stopping.wait(_APART)  # so that not all of them begin at once
+                    continue
+                if not waiting:
+                    return
+                ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    found = future.result()
+                    count += size(found)
+                    yield found
+        finally:
+            for process in list(running):
+                process.kill()
+
+
+def size(world: dict[str, Any]) -> int:
+    """Return how many measurements a world gave."""
+    return sum(sum(statuses.values()) for statuses in world["statuses"].values())
 
 
 def interval(events: int, tries: int) -> tuple[float, float]:
@@ -128,45 +210,60 @@ def interval(events: int, tries: int) -> tuple[float, float]:
 def main() -> int:
     """Measure until there are enough, print the rate, and say whether it is low enough."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--measurements", type=int, default=100, help="20000 for the full run")
+    parser.add_argument("--measurements", type=int, default=200, help="20000 for the full run")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--into", type=Path, help="file of finished worlds, to be gone on with")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="start none after these")
+    parser.add_argument("--each", type=int, default=1, help="sites of each kind in a world")
+    parser.add_argument("--worlds", type=int, default=2, help="at once")
     options = parser.parse_args()
-    chance, statuses = random.Random(options.seed), Counter[str]()
-    alarms: list[dict[str, object]] = []
-    begun, worlds = time.monotonic(), 0
-    with tempfile.TemporaryDirectory() as root:
-        pki = Pki.create(Path(root) / "pki")
-        while statuses.total() < options.measurements and worlds < options.measurements:
-            worlds += 1
-            folder = Path(root) / str(worlds)
-            folder.mkdir()
-            path = folder / "world.toml"
-            path.write_text(scenario(chance))
-            with World(load_scenario(path), seed=chance.randrange(2**31), pki=pki) as world:
-                verdicts = measure(world, folder)
-            statuses.update(str(one["status"]) for one in verdicts)
-            alarms += [one for one in verdicts if one["status"] == "blocked"]
-            print(f"{worlds} worlds, {dict(statuses)}", file=sys.stderr)
-    return told(statuses, alarms, worlds, time.monotonic() - begun)
+    text = options.into.read_text() if options.into and options.into.exists() else ""
+    known = [json.loads(line) for line in text.splitlines()]
+    try:
+        with contextlib.closing(worlds_until_enough(options, known)) as worlds:
+            for world in worlds:
+                known.append(world)
+                if options.into:
+                    with options.into.open("a") as file:
+                        file.write(json.dumps(world) + "\n")
+                print(f"{len(known)} worlds, {dict(summed(known))}", file=sys.stderr)
+    except LabUnavailable as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    return told(known)
 
 
-def told(
-    statuses: Counter[str], alarms: list[dict[str, object]], worlds: int, seconds: float
-) -> int:
+def summed(worlds: list[Any]) -> Counter[str]:
+    """Return how often each status was found."""
+    total: Counter[str] = Counter()
+    for world in worlds:
+        for statuses in world["statuses"].values():
+            total.update(statuses)
+    return total
+
+
+def told(worlds: list[Any]) -> int:
     """Print the figures as one line of JSON and return the exit code."""
+    statuses = summed(worlds)
+    alarms = [{"world": world["world"], **alarm} for world in worlds for alarm in world["alarms"]]
     tries = statuses.total()
     low, high = interval(len(alarms), tries) if tries else (0.0, 1.0)
-    confirmed = sum(one["certainty"] == "confirmed" for one in alarms)
+    confirmed = sum(alarm["certainty"] == "confirmed" for alarm in alarms)
     figures = {
         "measurements": tries,
-        "worlds": worlds,
+        "worlds": len(worlds),
         "statuses": dict(statuses),
+        "by_kind": {
+            kind: dict(sum((Counter(world["statuses"][kind]) for world in worlds), Counter()))
+            for kind in KINDS
+        },
         "blocked": len(alarms),
         "confirmed": confirmed,
         "rate": len(alarms) / tries if tries else None,
         "interval_95": [low, high],
         "alarms": alarms,
-        "seconds": round(seconds),
     }
     print(json.dumps(figures))
     return 1 if confirmed or len(alarms) > WORST * max(tries, 1) else 0
