@@ -367,6 +367,7 @@ def test_what_somebody_signs_for_himself_enters_if_it_is_sound(tmp_path: Path) -
         (own_record(extra=0.5), "a number is not an integer"),
         (own_record(url="x" * (17 << 20)), "too large"),
     ],
+    ids=lambda given: given if isinstance(given, str) else "",
 )
 def test_a_hostile_record_is_named(tmp_path: Path, record: bytes, reason: str) -> None:
     assert reason in fault(own_bundle(tmp_path / "own", record))
@@ -409,6 +410,7 @@ def frame(compressed: bytes) -> bytes:
         (b"", "a chunk does not expand"),
         (bytes(100), "a chunk does not expand"),
     ],
+    ids=lambda given: given if isinstance(given, str) else "",
 )
 def test_a_chunk_that_would_fill_the_memory_is_not_expanded(
     tmp_path: Path, compressed: bytes, reason: str
