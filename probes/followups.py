@@ -19,6 +19,8 @@ from probes.suspicion import (
     doubted_lookup,
     failed_handshake,
     failed_request,
+    looks_wrong,
+    slow_exchange,
     stalled_exchange,
 )
 from probes.trace import Trace
@@ -45,10 +47,17 @@ class Experiment:
     walks: bool = False
 
 
-def experiments(prober: Prober, measured: Measurement, attempt: int) -> list[Experiment]:
+def experiments(prober: Prober, measured: Measurement) -> list[Experiment]:
     """Return the follow-ups that the facts call for and the tier allows."""
     if prober.settings.tier == "browser-like" or not prober.line_is_up:
         return []
+    last = max((step.attempt for step in measured.steps), default=0)
+    if looks_wrong(measured.steps, measured.helpers, last):  # no reload went well
+        return _of_what_failed(prober, measured, last)
+    return _of_what_came(prober, measured, last)
+
+
+def _of_what_failed(prober: Prober, measured: Measurement, attempt: int) -> list[Experiment]:
     steps, helpers = measured.steps, measured.helpers
     hello, request = failed_handshake(steps, attempt), failed_request(steps, helpers, attempt)
     question, stalled = doubted_lookup(steps), stalled_exchange(steps, attempt)
@@ -60,12 +69,21 @@ def experiments(prober: Prober, measured: Measurement, attempt: int) -> list[Exp
     if question is not None:
         wanted += _contrast(prober, question, try_question, DNS_PORT, tries=1)
     if stalled is not None:
-        wanted.append(Experiment(partial(run_paired, prober, suspect=stalled)))
+        wanted.append(Experiment(partial(run_paired, prober, suspect=stalled, stopped=True)))
     if hello is not None:
         wanted.append(_walk(prober, Place(hello, "hello")))
     elif request is not None:
         wanted.append(_walk(prober, Place(request, "request")))
     return wanted
+
+
+def _of_what_came(prober: Prober, measured: Measurement, attempt: int) -> list[Experiment]:
+    """Return the experiments on a page that came, but not as it should."""
+    name = urlsplit(measured.url).hostname or ""
+    slow = slow_exchange(measured.steps, attempt, prober.pace_beside(name))
+    if slow is None:
+        return []
+    return [Experiment(partial(run_paired, prober, suspect=slow, stopped=False))]
 
 
 def walk_anyway(prober: Prober, measured: Measurement) -> Experiment | None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from probes.followups import Budget, experiments, follow_up, record_of
 from probes.followups import Keep as Keep
 from probes.helpers import ask_helper, endpoints_of
 from probes.prober import Prober
-from probes.suspicion import looks_wrong
+from probes.suspicion import looks_wrong, pace
 from probes.trace import Trace
 from probes.visit import Addresses, Visit
-from storage.records import Measurement, utc_text
+from storage.records import Exchange, Measurement, utc_text
 
 # Seconds before the two reloads: a person who sees an error page tries again about so fast.
 RELOAD_AFTER = (3.0, 6.0)
@@ -55,12 +56,9 @@ async def measure(
             record = record_of(prober, trace, url, started, round_id, complete=complete)
             if complete or trace.steps:
                 kept = await keep(record, prober.own.scrub_blobs(trace.blobs))
-        last = max((step.attempt for step in trace.steps), default=0)
-        wrong = last >= len(RELOAD_AFTER)  # no reload went well
-        wanted = experiments(prober, record, last) if wrong else []
         follow_ups = [
             each
-            for experiment in wanted
+            for experiment in experiments(prober, record)
             if (each := await follow_up(prober, record, kept, experiment, keep, budget))
         ]
     return Measured(kept, record, tuple(follow_ups))
@@ -81,6 +79,7 @@ async def _observe(
         await prober.patiently(asyncio.gather(*helping))
         async with prober.idle():
             await visit.settle()
+        _note_paces(prober, trace)
         wrong = looks_wrong(trace.steps, trace.helpers, 0)
         if prober.note(wrong=wrong):
             await line_again()
@@ -90,6 +89,12 @@ async def _observe(
         visit.abandon()
         for task in helping:
             task.cancel()
+
+
+def _note_paces(prober: Prober, trace: Trace) -> None:
+    for step in trace.steps:
+        if isinstance(step, Exchange):
+            prober.note_pace(urlsplit(step.url).hostname or "", pace(step))
 
 
 async def _reload(prober: Prober, trace: Trace, url: str) -> None:

@@ -11,7 +11,7 @@ import httpx
 from probes.http import SingleConnection, browser_headers, exchange
 from probes.prober import Prober
 from probes.sequential import Sequential
-from probes.suspicion import Suspect
+from probes.suspicion import Suspect, pace
 from probes.tcp import connect
 from probes.tls import handshake
 from probes.trace import Stage, Trace
@@ -23,30 +23,43 @@ DOWNLOAD_CAP = 96 * 1024  # several times what passes before a freeze (14 to 20 
 _SLOWER = 3.0  # times: what counts as a pair in which the name was slow
 # In a fair pair each of two transfers is three times as slow as the other by chance one time in
 # ten at most; a throttled name loses nearly every pair.
-_TEST = Sequential(by_chance=0.1, for_cause=0.9, error=0.01)
+_STOPPED = Sequential(by_chance=0.1, for_cause=0.9)
+# A page that came is no emergency: one fair pair ends it, so that a slow line costs little. Nine in
+# ten throttled names still lose their first pair.
+_SLOW = Sequential(by_chance=0.1, for_cause=0.9, miss=0.12)
 
 
-async def run_paired(prober: Prober, trace: Trace, *, suspect: Suspect) -> None:
+async def run_paired(prober: Prober, trace: Trace, *, suspect: Suspect, stopped: bool) -> None:
     """Download in pairs until it is clear whether the name is slower, six pairs at most.
 
-    The pair is the name and a neutral name at the site's address; where the server closes on a
-    stranger's name nothing can be compared, and one pair shows it.
+    The pair is the name and a neutral name at the site's address. Where the server closes on a
+    stranger's name, or has another page for it, nothing can be compared and one pair shows it.
+    `stopped`: the name's page never ended; else it came, but slowly.
     """
     neutral = next((each for each in prober.neutrals if each.name != suspect.name), None)
     if neutral is None:
         return
+    test = _STOPPED if stopped else _SLOW
     slower = fair = 0
     for pair in range(MOST_PAIRS):
         other = await _download(prober, trace, suspect, "neutral@site", neutral.name, pair)
+        if other is not None:
+            prober.note_pace(neutral.name, pace(other))
         named = await _download(prober, trace, suspect, "name@site", suspect.name, pair)
-        if other is None or named is None:
+        if other is None or named is None or not _comparable(named, other):
             return
         if _rate(other) >= _SLOWER * _rate(named):
             slower += 1
         else:
             fair += 1
-        if _TEST.decide(slower, fair) is not None:
+        if test.decide(slower, fair) is not None:
             return
+
+
+def _comparable(named: Exchange, other: Exchange) -> bool:
+    """Tell whether both downloads were of the same page: a short refusal always comes fast."""
+    same = other.status == named.status if named.status is not None else other.status == 200
+    return same and (other.received_bytes or 0) >= (named.received_bytes or 0)
 
 
 async def _download(

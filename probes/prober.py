@@ -57,6 +57,7 @@ class Prober:
     slots: asyncio.Semaphore = field(init=False)
     listening: asyncio.Semaphore = field(init=False)
     _waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_WAITING))
+    _paces: dict[str, float] = field(default_factory=dict)
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def __post_init__(self) -> None:
@@ -88,6 +89,15 @@ class Prober:
         """Note how a first visit went; return whether most of the latest ones went wrong."""
         self._recent.append(wrong)
         return len(self._recent) >= _FEWEST and 2 * sum(self._recent) > len(self._recent)
+
+    def note_pace(self, name: str, pace: float | None) -> None:
+        """Note at how many bytes per second a page of `name` came; None where it tells nothing."""
+        if pace is not None:
+            self._paces[name] = max(pace, self._paces.get(name, 0.0))
+
+    def pace_beside(self, name: str) -> float | None:
+        """Return the best pace of other names on this line, None where none is known."""
+        return max((pace for each, pace in self._paces.items() if each != name), default=None)
 
     def trace(
         self, connections: itertools.count[int] | None = None, *, neutral: bool = False

@@ -17,6 +17,7 @@ class Suspect:
     name: str
     address: str
     port: int
+    path: str = "/"  # of the request, with its query
 
 
 def looks_wrong(steps: Sequence[Step], helpers: Sequence[HelperAnswer], attempt: int) -> bool:
@@ -50,7 +51,8 @@ def failed_request(
             continue
         parts = urlsplit(step.url)
         if parts.hostname and (_failed(step) or _page_differs([step], helpers)):
-            return Suspect(parts.hostname, step.address, parts.port or 80)
+            path = parts._replace(scheme="", netloc="", fragment="").geturl()
+            return Suspect(parts.hostname, step.address, parts.port or 80, path or "/")
     return None
 
 
@@ -75,28 +77,52 @@ def doubted_lookup(steps: Sequence[Step]) -> Suspect | None:
 
 
 def stalled_exchange(steps: Sequence[Step], attempt: int) -> Suspect | None:
-    """Return the name whose page inside valid TLS began and then stopped, or came very slowly."""
-    mine = [step for step in steps if step.attempt == attempt]
-    names = {step.connection: step for step in mine if isinstance(step, Handshake) and step.valid}
-    for step in mine:
-        if not isinstance(step, Exchange) or step.connection not in names:
-            continue
+    """Return the name whose page inside valid TLS began and then stopped."""
+    for shaken, step in _inside_tls(steps, attempt):
         # A record of TLS holds up to 16 KB: what froze inside the first one was never read.
         began = step.status is not None or (step.wire_bytes or 0) >= _A_PAGE_BEGAN
-        stopped = began and step.failure == Failure.TIMEOUT
-        if stopped or _is_slow(step):
-            shaken = names[step.connection]
+        if began and step.failure == Failure.TIMEOUT:
             return Suspect(shaken.server_name or shaken.address, shaken.address, shaken.port)
     return None
 
 
-_A_PAGE_BEGAN = 2048  # bytes: more than the tickets that follow a handshake
+def slow_exchange(
+    steps: Sequence[Step], attempt: int, pace_of_others: float | None
+) -> Suspect | None:
+    """Return the name whose page inside valid TLS came, but so slowly as throttled pages do.
+
+    Where others are known to come no faster on this line (bytes per second), nothing is.
+    """
+    for shaken, step in _inside_tls(steps, attempt):
+        found = pace(step)
+        if found is None or found >= _SLOW:
+            continue
+        if pace_of_others is None or found < pace_of_others / _MUCH_SLOWER:
+            return Suspect(shaken.server_name or shaken.address, shaken.address, shaken.port)
+    return None
 
 
-def _is_slow(step: Exchange) -> bool:
-    """Tell whether at least 16 KB came at less than 25 KB/s (throttling was measured at 16)."""
+def pace(step: Exchange) -> float | None:
+    """Return the bytes per second at which a body came, None of one too short to tell."""
     received, end = step.received_bytes or 0, step.last_byte_us or 0
-    return received >= 16_384 and end > 0 and received / (end / 1e6) < 25_000
+    return received / (end / 1e6) if received >= _TELLING and end > 0 else None
+
+
+_A_PAGE_BEGAN = 2048  # bytes: more than the tickets that follow a handshake
+_TELLING = 16_384  # bytes, below which a handful of round trips decide
+_SLOW = 25_000  # bytes per second; throttling was measured at 16,000
+_MUCH_SLOWER = 3.0  # times
+
+
+def _inside_tls(steps: Sequence[Step], attempt: int) -> list[tuple[Handshake, Exchange]]:
+    """Return the exchanges of one attempt inside TLS that is valid for the name."""
+    mine = [step for step in steps if step.attempt == attempt]
+    shaken = {step.connection: step for step in mine if isinstance(step, Handshake) and step.valid}
+    return [
+        (shaken[step.connection], step)
+        for step in mine
+        if isinstance(step, Exchange) and step.connection in shaken
+    ]
 
 
 def _of_the_system(steps: Sequence[Step]) -> list[Step]:

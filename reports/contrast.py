@@ -161,10 +161,20 @@ def pairs_of(steps: Iterable[Step], name: str) -> Pairs:
         elif step.arm == "neutral@site":
             neutral[step.attempt] = step
     both = [(own[n], neutral[n]) for n in own.keys() & neutral.keys()]
-    both = [(one, other) for one, other in both if one.address == other.address]
+    both = [(one, other) for one, other in both if _comparable(one, other)]
     slow = sum(rate(other) >= _SLOWER * rate(one) and rate(other) > 0 for one, other in both)
     address = both[0][0].address if both else None
     return Pairs(slower=slow, fair=len(both) - slow, address=address)
+
+
+def _comparable(named: Exchange, other: Exchange) -> bool:
+    """Tell whether the same server gave the same page under both names, as in the probe.
+
+    A server that knows no stranger's name answers with a short refusal, which always comes fast.
+    """
+    same = other.status == named.status if named.status is not None else other.status == 200
+    enough = (other.received_bytes or 0) >= (named.received_bytes or 0)
+    return named.address == other.address and same and enough
 
 
 _SLOWER = 3.0  # times: what counts as a pair in which the name was slow, as in the probe

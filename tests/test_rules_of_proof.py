@@ -286,6 +286,17 @@ def test_a_page_much_slower_than_a_neutral_one_is_throttled(
     assert verdict.interference == (["http.throttled"] if told else [])
 
 
+@pytest.mark.parametrize("other", [{"status": 421}, {"received_bytes": 900}])
+def test_another_page_for_the_neutral_name_is_no_comparison(other: dict[str, int]) -> None:
+    steps = [
+        msgspec.structs.replace(step, **other)
+        if isinstance(step, Exchange) and step.arm == "neutral@site"
+        else step
+        for step in paired(3, 0)
+    ]
+    assert judge(case(measurement(loads(1)), contrast=steps)).interference == []
+
+
 def test_a_transfer_that_stops_for_the_name_alone_is_likely_blocked() -> None:
     record = measurement(loads(3, http=TIMEOUT, status=200), helpers=[helper()])
     assert judge(case(record)).certainty == "suspected"
