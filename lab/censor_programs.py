@@ -140,6 +140,8 @@ class _Program:
     def _altered(self, answer: bytes) -> bytes:
         """Return an answer with other words, and the length that it has then."""
         head, _, body = answer.partition(b"\r\n\r\n")
+        if not body:  # to a HEAD: of a page that was not seen nothing can be counted
+            return answer
         for word in self._censor.words:
             body = body.replace(word.encode(), self._censor.page.encode())
         lines = [

@@ -14,6 +14,7 @@ from probes.trace import Stage, Trace
 from storage.records import Exchange, Handshake, Lookup
 
 HTTP_PORT, DNS_PORT = 80, 53
+_MOST_OF_A_PAGE = 64 * 1024
 
 
 async def try_hello(prober: Prober, trace: Trace, stage: Stage, arm: Contrast) -> bool | None:
@@ -40,13 +41,31 @@ async def try_hello(prober: Prober, trace: Trace, stage: Stage, arm: Contrast) -
 
 async def try_request(prober: Prober, trace: Trace, stage: Stage, arm: Contrast) -> bool | None:
     """Send the name as Host of a request in clear; without a name the address stands there."""
+    step = await request_in_clear(prober, trace, stage, arm)
+    return None if step is None else step.status is not None
+
+
+async def request_in_clear(
+    prober: Prober,
+    trace: Trace,
+    stage: Stage,
+    arm: Contrast,
+    *,
+    method: str = "GET",
+    max_segment: int | None = None,
+    uncompressed: bool = False,
+) -> Exchange | None:
+    """Send one request in clear and return its step, None where no connection was opened."""
     limits = prober.settings.limits
-    connection = await connect(trace, stage, arm.address, arm.port, limits.connect_timeout)
+    connection = await connect(
+        trace, stage, arm.address, arm.port, limits.connect_timeout, max_segment=max_segment
+    )
     if connection is None:
         return None
-    shown = f"[{arm.address}]" if ":" in arm.address else arm.address
-    port = "" if arm.port == HTTP_PORT else f":{arm.port}"
-    url = f"http://{arm.name or shown}{port}/"
+    url = url_in_clear(arm)
+    headers = browser_headers(prober.settings.user_agent)
+    if uncompressed:
+        headers["Accept-Encoding"] = "identity"
     try:
         async with httpx.AsyncClient(
             transport=SingleConnection(url, connection), trust_env=False
@@ -55,20 +74,26 @@ async def try_request(prober: Prober, trace: Trace, stage: Stage, arm: Contrast)
                 trace,
                 stage,
                 client,
-                client.build_request(
-                    "GET", url, headers=browser_headers(prober.settings.user_agent)
-                ),
+                client.build_request(method, url, headers=headers),
                 connection.number,
                 arm.address,
                 timeout=limits.http_timeout,
                 trusted=False,
+                cap=_MOST_OF_A_PAGE,
                 wire=connection.wire_received,
             )
     finally:
         connection.close()
     step = trace.steps[-1]
     assert isinstance(step, Exchange)
-    return step.status is not None
+    return step
+
+
+def url_in_clear(arm: Contrast) -> str:
+    """Return what an arm asks for over plain HTTP."""
+    shown = f"[{arm.address}]" if ":" in arm.address else arm.address
+    port = "" if arm.port == HTTP_PORT else f":{arm.port}"
+    return f"http://{arm.name or shown}{port}{arm.path}"
 
 
 async def try_question(prober: Prober, trace: Trace, stage: Stage, arm: Contrast) -> bool | None:

@@ -34,6 +34,7 @@ class Contrast:
     name: str | None
     address: str
     port: int
+    path: str = "/"  # of the request, where one is sent
 
     @property
     def shows_the_name(self) -> bool:
@@ -62,24 +63,24 @@ def plan(
         return []
     near = elsewhere[0]
     strangers = [each.name for each in neutrals if each.name not in {near.name, suspect.name}]
-    site, port = suspect.address, suspect.port
+    site, port, path = suspect.address, suspect.port, suspect.path
     there = neutral_port or 443
     harmless = [
-        Contrast("neutral@neutral", near.name, near.address, there),
-        Contrast("neutral@site", near.name, site, port),
-        Contrast("none@site", None, site, port),
+        Contrast("neutral@neutral", near.name, near.address, there, path),
+        Contrast("neutral@site", near.name, site, port, path),
+        Contrast("none@site", None, site, port, path),
     ]
     if strangers:
-        harmless.append(Contrast("foreign@neutral", strangers[0], near.address, there))
+        harmless.append(Contrast("foreign@neutral", strangers[0], near.address, there, path))
     named = [
-        Contrast("name@neutral", suspect.name, near.address, there),
-        Contrast("name@site", suspect.name, site, port),
+        Contrast("name@neutral", suspect.name, near.address, there, path),
+        Contrast("name@site", suspect.name, site, port, path),
     ]
     return [*harmless, *named]
 
 
 @dataclass
-class _Tally:
+class Tally:
     """How the tries of the arms went."""
 
     failed: dict[Arm, int]
@@ -100,6 +101,9 @@ class _Tally:
     def has_passed(self, arm: Arm) -> bool:
         return self.passed.get(arm, 0) > 0
 
+    def has_failed(self, arm: Arm) -> bool:
+        return self.failed.get(arm, 0) > 0 and not self.has_passed(arm)
+
 
 async def run_contrasts(
     prober: Prober,
@@ -108,8 +112,10 @@ async def run_contrasts(
     arms: Sequence[Contrast],
     try_arm: TryArm,
     tries: int = MOST_TRIES,
-) -> None:
+) -> Tally:
     """Run the arms, the named ones until the answer is clear, and all again after a penalty.
+
+    Returns how the last round of arms went.
 
     Only a neutral name that fails at the site's address too can be the work of a penalty. Where
     no neutral name passes at all nothing can be learnt, and the suspected name is not sent.
@@ -117,7 +123,8 @@ async def run_contrasts(
     tally = await _run(prober, trace, arms, try_arm, range(tries))
     if tally.has_passed("neutral@neutral") and not tally.has_passed("neutral@site"):
         await prober.rest(PENALTY_SECONDS)
-        await _run(prober, trace, arms, try_arm, range(tries, 2 * tries))
+        tally = await _run(prober, trace, arms, try_arm, range(tries, 2 * tries))
+    return tally
 
 
 async def _run(
@@ -126,8 +133,8 @@ async def _run(
     arms: Sequence[Contrast],
     try_arm: TryArm,
     attempts: range,
-) -> _Tally:
-    tally = _Tally({}, {})
+) -> Tally:
+    tally = Tally({}, {})
     harmless = [arm for arm in arms if not arm.shows_the_name]
     for arm in _shuffled(harmless):
         tally.note(arm.arm, await try_arm(prober, trace, _stage(arm, attempts[0]), arm))

@@ -115,3 +115,11 @@ def _failure_of_one(error: BaseException) -> Failure:
         if isinstance(error, kind):
             return failure
     return Failure.EOF if isinstance(error, EOFError) else Failure.UNKNOWN
+
+
+_CRYPTO_ERRORS = range(0x100, 0x200)  # RFC 9001 section 4.8: 0x100 and the number of an alert
+
+
+def failure_of_close(code: int) -> Failure:
+    """Return the Failure for the code with which a QUIC connection was closed by its peer."""
+    return Failure.TLS_ALERT if code in _CRYPTO_ERRORS else Failure.EOF

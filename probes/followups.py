@@ -9,17 +9,20 @@ from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from probes.agreement import agreement_of
-from probes.arms import DNS_PORT, HTTP_PORT, try_hello, try_question, try_request
+from probes.arms import DNS_PORT, HTTP_PORT, try_hello, try_question
 from probes.contrasts import MOST_TRIES, TryArm, plan, run_contrasts
 from probes.locate import Place, locate
 from probes.paired import run_paired
 from probes.prober import Prober
+from probes.quic import run_quic
+from probes.requests_in_clear import run_requests
 from probes.suspicion import (
     Suspect,
     doubted_lookup,
     failed_handshake,
     failed_request,
     looks_wrong,
+    silent_quic,
     slow_exchange,
     stalled_exchange,
 )
@@ -52,9 +55,14 @@ def experiments(prober: Prober, measured: Measurement) -> list[Experiment]:
     if prober.settings.tier == "browser-like" or not prober.line_is_up:
         return []
     last = max((step.attempt for step in measured.steps), default=0)
-    if looks_wrong(measured.steps, measured.helpers, last):  # no reload went well
-        return _of_what_failed(prober, measured, last)
-    return _of_what_came(prober, measured, last)
+    wrong = looks_wrong(measured.steps, measured.helpers, last)  # no reload went well
+    of_pages = _of_what_failed if wrong else _of_what_came
+    return [*of_pages(prober, measured, last), *_of_quic(prober, measured)]
+
+
+def _of_quic(prober: Prober, measured: Measurement) -> list[Experiment]:
+    silent = silent_quic(measured.steps)
+    return [] if silent is None else [Experiment(partial(run_quic, prober, suspect=silent))]
 
 
 def _of_what_failed(prober: Prober, measured: Measurement, attempt: int) -> list[Experiment]:
@@ -65,7 +73,7 @@ def _of_what_failed(prober: Prober, measured: Measurement, attempt: int) -> list
     if hello is not None:
         wanted += _contrast(prober, hello, try_hello)
     elif request is not None:
-        wanted += _contrast(prober, request, try_request, HTTP_PORT)
+        wanted += _requests(prober, request)
     if question is not None:
         wanted += _contrast(prober, question, try_question, DNS_PORT, tries=1)
     if stalled is not None:
@@ -115,7 +123,17 @@ def _contrast(
 ) -> list[Experiment]:
     """Return the experiment, or none where no neutral host could play its part."""
     arms = plan(suspect, prober.neutrals, neutral_port)
-    run = partial(run_contrasts, prober, arms=arms, try_arm=try_arm, tries=tries)
+
+    async def run(trace: Trace) -> None:
+        await run_contrasts(prober, trace, arms=arms, try_arm=try_arm, tries=tries)
+
+    return [Experiment(run)] if arms else []
+
+
+def _requests(prober: Prober, suspect: Suspect) -> list[Experiment]:
+    """Return the experiment on a request in clear, or none, as above."""
+    arms = plan(suspect, prober.neutrals, HTTP_PORT)
+    run = partial(run_requests, prober, suspect=suspect, arms=arms)
     return [Experiment(run)] if arms else []
 
 

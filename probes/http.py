@@ -207,10 +207,9 @@ async def exchange(
     cap: int | None = None,
     wire: Callable[[], int] | None = None,
 ) -> Reply:
-    """Send a GET and record the step; bodies outside valid TLS, or of odd replies, are kept."""
+    """Send a request and record the step; bodies outside valid TLS, or of odd replies, are kept."""
     host, watch = request.headers.get("host", ""), trace.watch()
-    came_before = wire() if wire else 0
-    cap = cap or (CAP_INSIDE_VALID_TLS if trusted else CAP_OTHERWISE)
+    came_before, cap = wire() if wire else 0, cap or _usual_cap(trusted)
     reply, failure = Reply(), None
     try:
         async with asyncio.timeout(timeout):
@@ -232,6 +231,7 @@ async def exchange(
             url=str(request.url),
             address=address,
             host=None if host == request.url.netloc.decode() else trace.own.scrub(host),
+            method=request.method if request.method != "GET" else None,
             protocol=protocol,
             status=reply.status,
             headers=_header_texts(trace, reply.headers),
@@ -253,6 +253,10 @@ async def exchange(
         )
     )
     return reply
+
+
+def _usual_cap(trusted: bool) -> int:
+    return CAP_INSIDE_VALID_TLS if trusted else CAP_OTHERWISE
 
 
 def _body(trace: Trace, reply: Reply, cap: int, *, trusted: bool) -> tuple[bytes, Failure | None]:

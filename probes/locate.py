@@ -60,9 +60,11 @@ def client_hello(name: str) -> bytes:
     raise AssertionError("no handshake is complete before anything was received")
 
 
-def request(name: str, user_agent: str) -> bytes:
-    """Return a GET in clear for that Host."""
-    return f"GET / HTTP/1.1\r\nHost: {name}\r\nUser-Agent: {user_agent}\r\n\r\n".encode("latin-1")
+def request(name: str, path: str, user_agent: str) -> bytes:
+    """Return a GET in clear for that Host and path."""
+    return f"GET {path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: {user_agent}\r\n\r\n".encode(
+        "latin-1"
+    )
 
 
 async def locate(prober: Prober, trace: Trace, place: Place) -> None:
@@ -96,7 +98,11 @@ async def _walk_name(
     timeout = prober.settings.limits.connect_timeout
     target = Target(place.suspect.address, place.suspect.port, name)
     hello = place.kind == "hello"
-    data = client_hello(name) if hello else request(name, prober.settings.user_agent)
+    data = (
+        client_hello(name)
+        if hello
+        else request(name, place.suspect.path, prober.settings.user_agent)
+    )
     if repeats_quickly():
         method: Literal["one-hello", "one-request"] = "one-hello" if hello else "one-request"
         return await walk_one_name(trace, stage, target, data, method, timeout, most)

@@ -24,6 +24,7 @@ _RECENT = 10  # so many visits are looked back on to notice that the line has go
 _FEWEST = 4
 _LONG = 1.0  # seconds after which a wait for the network gives the slot to others
 _MOST_WAITING = 40
+_MOST_SILENT = 3  # QUIC handshakes without a word before none is tried any more
 
 _T = TypeVar("_T")
 
@@ -57,6 +58,8 @@ class Prober:
     slots: asyncio.Semaphore = field(init=False)
     listening: asyncio.Semaphore = field(init=False)
     _waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_WAITING))
+    _quic_passed: bool = False
+    _quic_silent: int = 0
     _paces: dict[str, float] = field(default_factory=dict)
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
@@ -98,6 +101,16 @@ class Prober:
     def pace_beside(self, name: str) -> float | None:
         """Return the best pace of other names on this line, None where none is known."""
         return max((pace for each, pace in self._paces.items() if each != name), default=None)
+
+    def note_quic(self, *, passed: bool) -> None:
+        """Note whether anything came back from a QUIC handshake of this round."""
+        self._quic_passed |= passed
+        self._quic_silent += not passed
+
+    @property
+    def quic_may_pass(self) -> bool:
+        """Tell whether QUIC is worth trying: where UDP is shut for all, waiting is in vain."""
+        return self._quic_passed or self._quic_silent < _MOST_SILENT
 
     def trace(
         self, connections: itertools.count[int] | None = None, *, neutral: bool = False

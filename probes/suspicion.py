@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from storage.failures import Failure
-from storage.records import Exchange, Handshake, HelperAnswer, Lookup, Step
+from storage.records import Exchange, Handshake, HelperAnswer, Lookup, Quic, Step
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Suspect:
     address: str
     port: int
     path: str = "/"  # of the request, with its query
+    began: bool = False  # did the answer begin to come, and stop
 
 
 def looks_wrong(steps: Sequence[Step], helpers: Sequence[HelperAnswer], attempt: int) -> bool:
@@ -52,7 +53,8 @@ def failed_request(
         parts = urlsplit(step.url)
         if parts.hostname and (_failed(step) or _page_differs([step], helpers)):
             path = parts._replace(scheme="", netloc="", fragment="").geturl()
-            return Suspect(parts.hostname, step.address, parts.port or 80, path or "/")
+            began = step.status is not None and _failed(step)
+            return Suspect(parts.hostname, step.address, parts.port or 80, path or "/", began)
     return None
 
 
@@ -102,6 +104,14 @@ def slow_exchange(
     return None
 
 
+def silent_quic(steps: Sequence[Step]) -> Suspect | None:
+    """Return the name to whose QUIC handshake nothing at all came back."""
+    for step in steps:
+        if isinstance(step, Quic) and step.failure is not None and not step.datagrams_received:
+            return Suspect(step.server_name, step.address, step.port)
+    return None
+
+
 def pace(step: Exchange) -> float | None:
     """Return the bytes per second at which a body came, None of one too short to tell."""
     received, end = step.received_bytes or 0, step.last_byte_us or 0
@@ -136,7 +146,7 @@ def _of_the_system(steps: Sequence[Step]) -> list[Step]:
         if not addresses:  # one family without an answer is ordinary, both are not
             chosen += [lookup for lookup in lookups if lookup.hop == hop]
     for step in steps:
-        if isinstance(step, Lookup):
+        if isinstance(step, Lookup | Quic):  # without QUIC a browser goes on over TCP
             continue
         addresses = known.get(step.hop, set())
         if not known or step.hop not in known or step.address in addresses:
@@ -164,7 +174,10 @@ def _replies_differ(lookup: Lookup) -> bool:
 
 
 def _page_differs(steps: Iterable[Step], helpers: Iterable[HelperAnswer]) -> bool:
-    """Tell whether a page that came without TLS has another status or title than elsewhere."""
+    """Tell whether a page that came without TLS is another than elsewhere.
+
+    By its status, its title, or because most of it is missing.
+    """
     pages = [
         step
         for step in steps
@@ -179,5 +192,11 @@ def _page_differs(steps: Iterable[Step], helpers: Iterable[HelperAnswer]) -> boo
         if helper.answered and helper.exchange.status is not None
     ]
     return bool(seen) and all(
-        page.status != last.status or (page.title or "") != (last.title or "") for page in seen
+        page.status != last.status
+        or (page.title or "") != (last.title or "")
+        or (not last.truncated and (last.body_bytes or 0) < _MOST_CUT_OUT * (page.body_length or 0))
+        for page in seen
     )
+
+
+_MOST_CUT_OUT = 0.3  # of a page with the right title: less of it than this is another page

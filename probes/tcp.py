@@ -54,9 +54,18 @@ class Connection:
 
 
 async def connect(
-    trace: Trace, stage: Stage, address: str, port: int, timeout: float
+    trace: Trace,
+    stage: Stage,
+    address: str,
+    port: int,
+    timeout: float,
+    *,
+    max_segment: int | None = None,
 ) -> Connection | None:
-    """Connect and record the step; return the connection, or None where it failed."""
+    """Connect and record the step; return the connection, or None where it failed.
+
+    With `max_segment` the peer is asked to send no longer segments (bytes).
+    """
     number = trace.next_connection()
     watch = trace.watch()
     sock = socket.socket(family_of(address), socket.SOCK_STREAM)
@@ -66,6 +75,8 @@ async def connect(
         sock.setblocking(False)
         hear_icmp_errors(sock)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if max_segment is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, max_segment)
         async with asyncio.timeout(timeout):
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
         trace.own.learn(sock)
@@ -84,6 +95,7 @@ async def connect(
             connection=number,
             address=address,
             port=port,
+            max_segment=max_segment,
             failure=failure,
             icmp=icmp.words if icmp else None,
             icmp_from_peer=icmp.sender == address if icmp and icmp.sender else None,

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
+from probes import quic
 from probes.addresses import family_of, is_address, is_forbidden
 from probes.answers import TYPES
 from probes.dns import Asked, Question, look_up_system, look_up_udp
@@ -45,6 +46,7 @@ class Visit:
     attempt: int = 0
     slot: bool = False  # is it made while holding one of the prober's slots
     first_hop: asyncio.Future[Addresses] | None = None  # told when the first names are known
+    quic_tried: bool = False
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
     listening: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -191,15 +193,35 @@ class Visit:
         streams = dict(zip(tried, opened, strict=True))
         usable = [each for each in tried if streams[each] is not None]
         try:
-            chosen = self._choose(usable, addresses, streams)
-            if chosen is None:
-                return None
-            reply = await self.patiently(self._get(stage, parts, chosen, streams[chosen], referer))
+            chosen, reply = self._choose(usable, addresses, streams), None
+            if chosen is not None:
+                getting = self._get(stage, parts, chosen, streams[chosen], referer)
+                reply = await self.patiently(getting)
         finally:
             for stream in opened:
                 if stream is not None:
                     stream[0].close()
+        beside = [chosen] if chosen in addresses.system else addresses.system[:1]
+        for address in filter(None, beside):
+            await self.patiently(self._shake_quic(stage, parts, address, reply))
         return reply if chosen in addresses.system else None
+
+    async def _shake_quic(
+        self, stage: Stage, parts: SplitResult, address: str, reply: Reply | None
+    ) -> None:
+        """Shake hands over QUIC beside TCP, once in a measurement, where the site offers it."""
+        host, passes = parts.hostname or "", self.prober.quic_may_pass
+        wanted = self.full and parts.scheme == "https" and not is_address(host) and passes
+        if not wanted or self.quic_tried or not quic.is_there():
+            return
+        here = [step for step in self.trace.steps if step.hop == stage.hop]
+        port = quic.offered_port(reply.headers if reply else [], here)
+        if port is None:
+            return
+        self.quic_tried = True
+        timeout = self.prober.settings.limits.tls_timeout
+        step = await quic.shake_quic(self.trace, stage, address, port, host, timeout)
+        self.prober.note_quic(passed=quic.spoke(step))
 
     @staticmethod
     def _choose(

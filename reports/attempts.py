@@ -70,6 +70,15 @@ def host_of(url: str) -> str:
         return ""
 
 
+def path_of(url: str) -> str:
+    """Return the path of a URL with its query, at least "/"."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "/"
+    return f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+
+
 def same_site(first: str, second: str) -> bool:
     """Tell whether two hosts share their registrable name, as far as one can without a list."""
     one, other = first.split("."), second.split(".")

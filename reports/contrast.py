@@ -7,12 +7,12 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from reports.attempts import host_of
+from reports.attempts import host_of, path_of
 from reports.techniques import CUT_OFF
 from storage.failures import Failure
 from storage.records import Arm, Exchange, Handshake, Lookup, Step
 
-Carrier: TypeAlias = Literal["hello", "request", "question"]
+Carrier: TypeAlias = Literal["hello", "request", "transfer", "question"]
 
 
 class ArmResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +104,8 @@ class Contrast(msgspec.Struct, frozen=True, kw_only=True):
 def contrast_of(steps: Iterable[Step], carrier: Carrier = "hello") -> Contrast:
     """Read the arms out of the `steps` of one record, in the order of their attempts.
 
-    The name is carried in a ClientHello, in the Host of a request in clear, or in a question. An
+    The name is carried in a ClientHello, in the Host of a request in clear, in those of a long
+    transfer of many answers, or in a question. An
     arm whose connection was never opened sent no name and is left out, and so are the handshakes
     of paired downloads, which are another experiment.
     """
@@ -116,12 +117,28 @@ def contrast_of(steps: Iterable[Step], carrier: Carrier = "hello") -> Contrast:
         if isinstance(step, Handshake) and carrier == "hello":
             if (step.arm, step.attempt, step.connection) not in loaded:
                 results.append(_of_handshake(step))
-        elif isinstance(step, Exchange) and carrier == "request":
-            if (step.arm, step.attempt, step.connection) not in shaken:
+        elif isinstance(step, Exchange) and carrier in ("request", "transfer"):
+            in_clear = (step.arm, step.attempt, step.connection) not in shaken
+            if in_clear and step.method is None and _carrier(step) == carrier:
                 results.append(_of_exchange(step))
         elif isinstance(step, Lookup) and carrier == "question":
             results.append(_of_lookup(step))
+    results = [result for result in results if _is_of_the_page(result, results)]
     return Contrast(results=sorted(results, key=lambda result: result.attempt))
+
+
+def _carrier(step: Exchange) -> Carrier:
+    return "request" if step.requests is None else "transfer"
+
+
+def _is_of_the_page(result: ArmResult, results: Sequence[ArmResult]) -> bool:
+    """Tell whether a try asked for the page in question, and not for another of the host."""
+    asked = {
+        path_of(r.step.url)
+        for r in results
+        if r.arm == "name@neutral" and isinstance(r.step, Exchange)
+    }
+    return not isinstance(result.step, Exchange) or not asked or path_of(result.step.url) in asked
 
 
 def merged(contrasts: Iterable[Contrast]) -> Contrast:
@@ -212,10 +229,20 @@ def _of_exchange(step: Exchange) -> ArmResult:
         attempt=step.attempt,
         name=step.host or host_of(step.url),
         address=step.address,
-        passed=_passed(step.status is not None, step.failure),
+        passed=_went_on(step) if step.requests else _passed(step.status is not None, step.failure),
         failure=step.failure,
         step=step,
     )
+
+
+def _went_on(step: Exchange) -> bool | None:
+    """Tell whether a long transfer went on beyond what a freeze lets by, or fell silent."""
+    if step.failure is None:
+        return True if (step.wire_bytes or 0) >= _LONG else None
+    return False if step.failure in (Failure.TIMEOUT, Failure.TIMED_OUT) else None
+
+
+_LONG = 32 * 1024  # bytes; freezes were measured after 14 to 20 KB
 
 
 def _of_lookup(step: Lookup) -> ArmResult:

@@ -9,6 +9,7 @@ from reports.cases import Case
 from reports.contrast import ArmResult, Carrier, Contrast, Pairs, contrast_of, merged, pairs_of
 from reports.fingerprints import Table, own_table
 from reports.outside import View, failed_like, of_helper, of_vantage
+from reports.page_contrast import PageContrast, page_contrast_of
 from reports.techniques import is_special
 from storage.failures import Failure
 from storage.records import (
@@ -255,7 +256,8 @@ class Evidence:
         """The contrast by what failed; an arm fails in it that ended as the site's name did."""
         failed = self.failed
         if failed is not None and failed.layer == "http" and not failed.secure:
-            return self.contrasts("request")
+            begun = failed.technique in ("stalled", "truncated")
+            return self.contrasts("transfer" if begun else "request")
         hello = self.contrasts("hello")
         if failed is None or failed.layer != "tls":
             return hello
@@ -287,6 +289,21 @@ class Evidence:
         """The paired downloads of the name and a neutral one."""
         found = [pairs_of(stored.record.steps, self.name) for stored in self.case.follow_ups]
         return max(found, key=lambda pairs: pairs.slower + pairs.fair, default=Pairs())
+
+    @cached_property
+    def page_contrast(self) -> PageContrast:
+        """The head of the page and the page, asked for in turns."""
+        found = [page_contrast_of(stored.record.steps) for stored in self.case.follow_ups]
+        return max(
+            found,
+            key=lambda each: len(each.heads) + (each.front is not None),
+            default=PageContrast(),
+        )
+
+    @cached_property
+    def pages(self) -> list[Exchange]:
+        """The pages that loads ended with."""
+        return [attempt.page for attempt in self.attempts if attempt.page is not None]
 
     @cached_property
     def walks(self) -> list[Walk]:

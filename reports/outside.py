@@ -23,6 +23,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     title: str | None = None
     body_length: int | None = None
     addresses: frozenset[str] = frozenset()
+    took_us: int | None = None  # from our question to its answer, of helpers
 
 
 def of_helper(answer: HelperAnswer, secure: bool) -> View | None:
@@ -39,6 +40,7 @@ def of_helper(answer: HelperAnswer, secure: bool) -> View | None:
         title=page.title,
         body_length=page.body_length,
         addresses=frozenset(answer.dns),
+        took_us=answer.duration_us,
     )
     if view.reached:
         return view

@@ -193,9 +193,19 @@ def _led_astray(e: Evidence) -> bool:
 
 
 def _agrees(page: Exchange, view: View) -> bool:
+    """Tell whether a page is the one that was seen abroad, as far as a helper tells."""
     if view.status != page.status:
         return False
+    ours, theirs = page.body_bytes or 0, view.body_length
+    if page.truncated and theirs is not None and theirs > ours:
+        theirs = ours  # our cap hides the rest
     if page.title and view.title:
-        return " ".join(page.title.split()) == " ".join(view.title.split())
-    lengths = sorted((page.body_bytes or 0, view.body_length or 0))
+        same = " ".join(page.title.split()) == " ".join(view.title.split())
+        return same and (theirs is None or ours >= _MOST_CUT_OUT * theirs)
+    if theirs is None:
+        return True  # it did not say, which is no difference
+    lengths = sorted((ours, theirs))
     return lengths[1] == 0 or lengths[0] / lengths[1] > 0.7  # the field's usual proportion
+
+
+_MOST_CUT_OUT = 0.3  # of a page with the right title: less of it than this is another page

@@ -7,7 +7,7 @@ from collections import defaultdict
 from reports.attempts import family_counts
 from reports.conditions import Finding
 from reports.evidence import Evidence
-from reports.techniques import TCP_TECHNIQUES
+from reports.techniques import QUIC_TECHNIQUES, TCP_TECHNIQUES
 from reports.text import plain
 from reports.wording import listed
 from storage.records import Connect
@@ -52,18 +52,21 @@ def opened_by_helper(e: Evidence, step: Connect) -> bool:
 
 
 def quic_alone(e: Evidence) -> Finding | None:
-    """QUIC with the name failed where a neutral name's QUIC passed at the same time.
+    """QUIC with the name got no word, again and again, where a neutral name's did in between.
 
-    Without the neutral name a firewall on the way that lets no UDP by looks the same.
+    At the same address: without that, a line or a server that lets no UDP by looks the same.
     """
-    own = [s for s in e.quic if s.server_name.lower() == e.name and s.failure is not None]
-    passed = [s for s in e.quic if s.server_name.lower() != e.name and s.failure is None]
-    also = [s for s in e.quic if s.server_name.lower() == e.name and s.failure is None]
-    if not own or not passed or also:
+    own = [s for s in e.quic if s.arm in (None, "name@site")]
+    neutral = [s for s in e.quic if s.arm == "neutral@site"]
+    here = {step.address for step in own if step.purpose == "contrast"}
+    answered = [s for s in neutral if s.datagrams_received and s.address in here]
+    if len(own) < _FEWEST_QUIC or not answered or any(s.datagrams_received for s in own):
         return None
-    techniques = {"generic_timeout_error": "timeout", "timed_out": "timeout"}
-    technique = techniques.get(own[0].failure or "")
-    if technique is None and own[0].failure != "connection_refused":
+    techniques = {QUIC_TECHNIQUES.get(step.failure or "") for step in own}
+    technique = techniques.pop()
+    if techniques or technique is None:
         return None
-    words = {"name": plain(e.name)}
-    return Finding(layer="quic", technique=technique or "refused", words=words)
+    return Finding(layer="quic", technique=technique, words={"name": plain(own[0].server_name)})
+
+
+_FEWEST_QUIC = 2  # silent handshakes: that of the visit, and one beside the neutral name's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reports import answer_conditions as answers
 from reports import conditions, page_conditions
 from reports import experiment_conditions as experiments
 from reports import partial_conditions as partial
@@ -41,6 +42,16 @@ REST: tuple[Rule, ...] = (
         condition=experiments.transfer_throttled,
     ),
     Rule(
+        id="http.path-alone",
+        status=None,
+        layer="http",
+        weight=1.52,
+        needs="A page in clear failed while the front page of the same host, asked for beside it, "
+        "came.",
+        reason="Only part of {name} is affected: its front page came while {what} ({path}).",
+        condition=answers.path_alone,
+    ),
+    Rule(
         id="tcp.some-addresses",
         status=None,
         layer="tcp",
@@ -56,8 +67,10 @@ REST: tuple[Rule, ...] = (
         status=None,
         layer="quic",
         weight=1.52,
-        needs="QUIC failed with the name and passed with a neutral one.",
-        reason="Over QUIC {name} failed while another name passed.",
+        needs="QUIC handshakes with the name got no word at all, at least twice, and one with a "
+        "neutral name did at the same address in between.",
+        reason="Over QUIC nothing answered to {name}, while the same server answered to another "
+        "name in the same minute.",
         condition=partial.quic_alone,
     ),
     Rule(

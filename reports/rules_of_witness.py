@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reports import answer_conditions as answers
 from reports import conditions, page_conditions
 from reports import experiment_conditions as experiments
 from reports.rule import Rule
@@ -135,6 +136,31 @@ WITNESS: tuple[Rule, ...] = (
         reason="The page of {name} differs from what abroad and {who} in the same country got "
         "({path}).",
         condition=page_conditions.altered_for_certain_places,
+    ),
+    Rule(
+        id="http.answer-cut",
+        status="blocked",
+        certainty="likely",
+        layer="http",
+        weight=1.60,
+        needs="Repeats; a page in clear is cut off each time, in short segments too, while its "
+        "HEAD, asked for in turns, gives the status and length that a view from abroad got (in "
+        "half our patience); if the page had begun, a long transfer under a neutral name went on.",
+        reason="For {name} {what} ({path}) each time the page itself was asked for, while the "
+        "server told this visitor each time of the same page of {length} bytes that abroad got.",
+        condition=answers.answer_cut,
+    ),
+    Rule(
+        id="http.answer-altered",
+        status="blocked",
+        certainty="likely",
+        layer="http",
+        weight=1.55,
+        needs="Repeats; a page in clear that differs from every helper's and has another length "
+        "than its HEAD, asked for in turns, says each time: the very length that abroad got.",
+        reason="The page of {name} was changed on the way: {length} bytes came each time, while "
+        "its server told this visitor of the {declared} bytes that abroad got.",
+        condition=answers.answer_altered,
     ),
     Rule(
         id="two-witnesses",

@@ -24,7 +24,8 @@ def _asked(step: Step) -> str:
     if isinstance(step, Handshake):
         return f"TLS {step.address} with the name {step.server_name or '(none)'}"
     if isinstance(step, Exchange):
-        return f"GET {step.url} at {step.address}"
+        often = f" {step.requests} times" if step.requests else ""
+        return f"{step.method or 'GET'} {step.url}{often} at {step.address}"
     if isinstance(step, Quic):
         return f"QUIC {step.address} with the name {step.server_name}"
     return f"walk ({step.method}) to {step.address} with {step.name or 'no name'}"
@@ -38,6 +39,8 @@ def _success(step: Step) -> str:
         return ": open"
     if isinstance(step, Handshake):
         return f": {step.version or 'no version'}, {'valid' if step.valid else 'not valid'}"
+    if isinstance(step, Exchange) and step.requests:
+        return f": {step.status}, {step.wire_bytes or 0} bytes in all"
     if isinstance(step, Exchange):
         return f": {step.status} “{step.title or ''}”, {step.body_bytes or 0} bytes"
     if isinstance(step, Walk):

@@ -38,6 +38,11 @@ HTTP_TECHNIQUES: dict[str, str] = {
     Failure.EOF: "closed",
     Failure.HTTP_TRUNCATED: "truncated",
 }
+QUIC_TECHNIQUES: dict[str, str] = {
+    Failure.TIMEOUT: "timeout",
+    Failure.TIMED_OUT: "timeout",
+    Failure.CONNECTION_REFUSED: "refused",
+}
 DNS_TECHNIQUES: dict[str, str] = {
     Failure.DNS_NXDOMAIN: "nxdomain",
     Failure.DNS_SERVFAIL: "servfail",

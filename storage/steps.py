@@ -77,6 +77,7 @@ class Connect(Value, frozen=True, kw_only=True, tag="connect", tag_field="kind")
     arm: Arm | None = None
     address: str
     port: int
+    max_segment: int | None = None  # bytes: the largest segments that we asked for, if we did
     failure: str | None = None
     icmp: str | None = None  # "type/code" of the ICMP error that came, "v6 type/code" of ICMPv6
     icmp_from_peer: bool | None = None  # did the address itself send it
@@ -139,6 +140,8 @@ class Exchange(Value, frozen=True, kw_only=True, tag="exchange", tag_field="kind
     url: str
     address: str
     host: str | None = None  # the Host sent where it is not that of the URL
+    method: str | None = None  # None: GET
+    requests: int | None = None  # how many were sent on this connection; None: one
     protocol: str | None = None  # "http/1.1" or "h2"
     status: int | None = None
     headers: list[tuple[str, str]] = []

@@ -144,7 +144,7 @@ def test_what_a_walk_sends_fits_one_segment_and_carries_the_name() -> None:
     hello = client_hello("watched.example")
     assert b"watched.example" in hello
     assert len(hello) < 1200
-    assert b"Host: watched.example\r\n" in request("watched.example", "agent")
+    assert b"Host: watched.example\r\n" in request("watched.example", "/", "agent")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ STRUCTS = [
     steps.Certificate,
     steps.Handshake,
     steps.Exchange,
+    steps.Quic,
     steps.WalkHop,
     steps.Walk,
     records.Line,

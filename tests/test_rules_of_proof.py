@@ -373,20 +373,38 @@ def test_one_dead_address_of_two_is_remarked_on_only_where_abroad_opens_it() -> 
     assert judge(case(measurement(steps, helpers=[seen]))).interference == []
 
 
-@pytest.mark.parametrize(("neutral", "told"), [(None, ["quic.timeout"]), (TIMEOUT, [])])
-def test_quic_is_interfered_with_only_where_a_neutral_name_passes(
-    neutral: str | None, told: list[str]
-) -> None:
-    def quic(name: str, failure: str | None) -> Quic:
-        return Quic(
-            address=SITE,
-            port=443,
-            server_name=name,
-            failure=failure,
-            start=START,
-            duration_us=1,
-        )
+def quic(arm: Arm | None, failure: str | None, *, address: str = SITE) -> Quic:
+    return Quic(
+        purpose="contrast" if arm else "main",
+        arm=arm,
+        address=address,
+        port=443,
+        server_name="www.example.com" if arm == "neutral@site" else NAME,
+        datagrams_received=0 if failure else 3,
+        failure=failure,
+        start=START,
+        duration_us=1,
+    )
 
-    steps = [*loads(1), quic(NAME, TIMEOUT), quic("www.example.com", neutral)]
-    verdict = judge(case(measurement(steps)))
+
+REFUSED = "connection_refused"
+SILENT, GONE = quic(None, TIMEOUT), quic(None, REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("main", "turns", "told"),
+    [
+        (SILENT, [quic("neutral@site", None), quic("name@site", TIMEOUT)], ["quic.timeout"]),
+        (GONE, [quic("neutral@site", None), quic("name@site", REFUSED)], ["quic.refused"]),
+        (SILENT, [quic("neutral@site", TIMEOUT)], []),  # no UDP at all
+        (SILENT, [quic("neutral@site", None), quic("name@site", None)], []),  # it was a loss
+        (SILENT, [quic("neutral@site", None), quic("name@site", REFUSED)], []),
+        (SILENT, [quic("neutral@site", None)], []),
+        (SILENT, [quic("neutral@site", None, address=NEUTRAL), quic("name@site", TIMEOUT)], []),
+    ],
+)
+def test_quic_is_interfered_with_only_where_a_neutral_name_passes_there(
+    main: Quic, turns: list[Step], told: list[str]
+) -> None:
+    verdict = judge(case(measurement([*loads(1), main]), contrast=turns))
     assert (verdict.status, verdict.interference) == ("accessible", told)

@@ -1,0 +1,248 @@
+"""Rules about what is cut off or changed inside an answer, by path, or after so many bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from reports.verdicts import judge
+from storage.records import Arm, Connect, Exchange, HelperAnswer, Step, Verdict
+from tests.cases import NAME, SITE, START, TIMEOUT, case, helper, measurement
+from tests.test_rules_of_proof import ARMS, NAMED, PLAIN, answer, clear_loads
+
+RESET = "connection_reset"
+LENGTH = 20_000
+WHOLE = [helper(title="News")]  # a view from abroad of a page of 20,000 bytes
+NEVER: list[Arm] = []
+
+
+def essence(verdict: Verdict) -> tuple[str | None, ...]:
+    return verdict.status, verdict.layer, verdict.technique, verdict.certainty
+
+
+def turns(*, failure: str | None = None, length: int = LENGTH, head: int = LENGTH) -> list[Step]:
+    """Return a page contrast: HEAD and the page in short segments, twice."""
+    steps: list[Step] = []
+    for attempt in range(2):
+        asked = answer("name@site", NAME, SITE, number=50 + attempt, attempt=attempt)
+        opened = Connect(
+            purpose="contrast",
+            arm="name@site",
+            attempt=attempt,
+            connection=60 + attempt,
+            address=SITE,
+            port=80,
+            max_segment=536,
+            start=START,
+            duration_us=1,
+        )
+        page = answer(
+            "name@site", NAME, SITE, number=60 + attempt, attempt=attempt, failure=failure
+        )
+        came = {"declared_bytes": None if failure else length, "duration_us": 4_000_000}
+        steps += [
+            msgspec.structs.replace(asked, method="HEAD", declared_bytes=head),
+            opened,
+            msgspec.structs.replace(page, **came),
+        ]
+    return steps
+
+
+def names(failing: Sequence[Arm], failure: str) -> list[Step]:
+    return [
+        answer(arm, name, address, number=n, failure=failure if arm in failing else None, title=arm)
+        for n, (arm, name, address) in enumerate(ARMS, start=20)
+    ]
+
+
+def verdict(
+    failure: str, contrast: Sequence[Step], helpers: Sequence[HelperAnswer] = WHOLE
+) -> Verdict:
+    record = measurement(clear_loads(failure=failure), url=PLAIN, helpers=helpers)
+    return judge(case(record, contrast=contrast))
+
+
+# --- a word in the answer -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("failure", "technique"), [(RESET, "reset"), (TIMEOUT, "timeout")])
+def test_a_page_that_dies_while_its_head_comes_is_likely_blocked(
+    failure: str, technique: str
+) -> None:
+    found = verdict(failure, [*names(["name@site"], failure), *turns(failure=failure)])
+    assert essence(found) == ("blocked", "http", technique, "likely")
+    assert found.rules[0] == "http.answer-cut"
+
+
+@pytest.mark.parametrize(
+    ("contrast", "helpers"),
+    [
+        (turns(failure=RESET), []),  # nobody saw the page
+        (turns(failure=RESET, head=300), WHOLE),  # the server says another length
+        (turns(failure=RESET)[:3], WHOLE),  # once only
+        (turns(), WHOLE),  # in short segments it came: a link swallows long ones
+        ([step for step in turns(failure=RESET) if isinstance(step, Connect)], WHOLE),
+    ],
+)
+def test_a_page_that_dies_is_only_suspected_where_the_server_or_a_link_may_end_it(
+    contrast: list[Step], helpers: list[HelperAnswer]
+) -> None:
+    found = verdict(RESET, [*names(["name@site"], RESET), *contrast], helpers)
+    assert essence(found) == ("inconclusive", "http", "reset", "suspected")
+
+
+def test_a_server_that_is_slow_with_the_page_is_no_censor() -> None:
+    slow = msgspec.structs.replace(WHOLE[0], duration_us=2_500_000)  # of the 4 s that we waited
+    contrast = [*names(["name@site"], TIMEOUT), *turns(failure=TIMEOUT)]
+    assert verdict(TIMEOUT, contrast, [slow]).status == "inconclusive"
+    quick = msgspec.structs.replace(WHOLE[0], duration_us=1_900_000)
+    assert verdict(TIMEOUT, contrast, [quick]).status == "blocked"
+
+
+# --- a page that is changed -----------------------------------------------------------------------
+
+
+def shown(
+    contrast: Sequence[Step],
+    *,
+    title: str = "All is well.",
+    length: int = 19_900,
+    helpers: Sequence[HelperAnswer] = WHOLE,
+) -> Verdict:
+    loads = [
+        msgspec.structs.replace(step, body_bytes=length) if isinstance(step, Exchange) else step
+        for step in clear_loads(title=title)
+    ]
+    record = measurement(loads, url=PLAIN, helpers=helpers)
+    return judge(case(record, contrast=contrast))
+
+
+def test_a_page_of_another_length_than_its_head_says_is_altered() -> None:
+    found = shown([*names(NEVER, RESET), *turns(length=19_900)])
+    assert essence(found) == ("blocked", "http", "altered", "likely")
+    assert found.rules[0] == "http.answer-altered"
+    assert "19900" in found.reasons[0]
+
+
+def test_a_page_with_the_right_title_but_little_else_is_altered() -> None:
+    cut = {"title": "News", "length": 400}
+    assert essence(shown([], **cut)) == ("inconclusive", "http", "altered", "suspected")  # type: ignore[arg-type]
+    found = shown([*names(NEVER, RESET), *turns(length=400)], **cut)  # type: ignore[arg-type]
+    assert essence(found) == ("blocked", "http", "altered", "likely")
+    assert shown([], title="News", length=7_000).status == "accessible"
+
+
+@pytest.mark.parametrize(
+    "contrast",
+    [
+        turns(length=19_900, head=19_900),  # the server's own: it shows this country another page
+        turns(length=19_900, head=15_000),  # abroad got another length: the page changes
+        [*turns(length=19_900)[:3], *turns(length=19_800)[3:]],  # it changes from load to load
+        turns(length=19_900)[:3],
+        turns(failure=RESET),
+    ],
+)
+def test_a_page_that_differs_is_only_suspected_where_its_server_may_have_sent_it(
+    contrast: list[Step],
+) -> None:
+    assert essence(shown([*names(NEVER, RESET), *contrast])) == (
+        "inconclusive",
+        "http",
+        "altered",
+        "suspected",
+    )
+
+
+def test_helpers_alone_never_make_a_page_altered() -> None:
+    more = [helper(title="News"), helper(title="News", url="https://helper-two.example/")]
+    assert shown([], helpers=more).status == "inconclusive"
+
+
+# --- paths ----------------------------------------------------------------------------------------
+
+ARTICLE = f"http://{NAME}/banned/article"
+
+
+def by_path(front: str | None, failing: Sequence[Arm] = NAMED) -> Verdict:
+    """Return the verdict where the article failed; `front`: how the front page did."""
+    loads, arms = clear_loads(failure=TIMEOUT), names(failing, TIMEOUT)
+    moved = [
+        msgspec.structs.replace(step, url=step.url + "banned/article")
+        if isinstance(step, Exchange)
+        else step
+        for step in [*loads, *arms]
+    ]
+    beside = answer("name@site", NAME, SITE, number=70, failure=front)
+    record = measurement(moved[: len(loads)], url=ARTICLE, helpers=WHOLE)
+    return judge(case(record, contrast=[*moved[len(loads) :], beside]))
+
+
+@pytest.mark.parametrize(("front", "part"), [(None, True), (TIMEOUT, False)])
+def test_a_blocked_path_is_confirmed_and_the_front_page_tells_that_it_is_a_part(
+    front: str | None, part: bool
+) -> None:
+    found = by_path(front)
+    assert essence(found) == ("blocked", "http", "timeout", "confirmed")
+    assert found.rules[0] == "http.name-blocked"
+    assert ("http.path-alone" in found.rules) is part
+
+
+def test_a_path_that_fails_at_the_site_alone_may_be_the_servers_own_doing() -> None:
+    found = by_path(None, ["name@site"])
+    assert essence(found) == ("inconclusive", "http", "timeout", "suspected")
+    assert "http.path-alone" in found.rules
+
+
+# --- after so many bytes --------------------------------------------------------------------------
+
+
+def transfers(failing: Sequence[Arm], failure: str | None = TIMEOUT) -> list[Step]:
+    return [
+        msgspec.structs.replace(
+            answer(arm, name, address, number=n, failure=failure if arm in failing else None),
+            requests=90,
+            status=200,
+            wire_bytes=15_000 if arm in failing else 41_000,
+        )
+        for n, (arm, name, address) in enumerate(ARMS, start=20)
+    ]
+
+
+def stopped(contrast: Sequence[Step]) -> Verdict:
+    loads = [
+        msgspec.structs.replace(step, status=200) if isinstance(step, Exchange) else step
+        for step in clear_loads(failure=TIMEOUT)
+    ]
+    return judge(case(measurement(loads, url=PLAIN, helpers=WHOLE), contrast=contrast))
+
+
+def test_long_transfers_that_stop_for_the_name_alone_are_confirmed() -> None:
+    assert essence(stopped(transfers(NAMED))) == ("blocked", "http", "stalled", "confirmed")
+
+
+@pytest.mark.parametrize(
+    ("failing", "failure"),
+    [
+        (NAMED, None),  # too little was asked for
+        (NAMED, "eof_error"),  # servers that end connections after some answers
+        (["name@site"], TIMEOUT),
+        ([arm for arm, _, _ in ARMS], TIMEOUT),  # the line stops every long transfer
+    ],
+)
+def test_long_transfers_that_end_otherwise_show_nothing(
+    failing: Sequence[Arm], failure: str | None
+) -> None:
+    found = stopped(transfers(failing, failure))
+    assert essence(found) == ("inconclusive", "http", "stalled", "suspected")
+
+
+def test_a_page_that_stops_while_its_head_comes_needs_a_long_transfer_beside_it() -> None:
+    cut = [
+        msgspec.structs.replace(step, status=200) if isinstance(step, Exchange) else step
+        for step in turns(failure=TIMEOUT)
+    ]
+    assert stopped(cut).status == "inconclusive"
+    beside = [*transfers(["name@site"]), *cut]
+    assert essence(stopped(beside)) == ("blocked", "http", "stalled", "likely")
