@@ -34,6 +34,10 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     country: str | None
     target: str | None
 
+    def is_about(self, country: str | None, urls: Collection[str]) -> bool:
+        """Tell whether it is about what happened in that country to one of these targets."""
+        return self.country in {None, country} and (self.target is None or self.target in urls)
+
 
 def notes_of(
     kept: Iterable[tuple[str, Annotation]],

@@ -42,10 +42,15 @@ class NetworkPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """Episodes of one host in one country that belong together. Times as in `Episode`."""
+    """Episodes of one host in one country that belong together. Times as in `Episode`.
+
+    `aliases` are the ids under which it was announced before late data moved its onset, the first
+    one first; `announced` is when it was last announced, rounded up to ten minutes.
+    """
 
     id: str
     aliases: tuple[str, ...] = ()
+    announced: float | None = None
     host: str
     country: str | None
     status: Literal["ongoing", "ended", "possible"]
@@ -118,7 +123,7 @@ def outages_of(spans: Iterable[LineSpan]) -> list[Outage]:
             groups.append([span])
     return [
         Outage(
-            id=_id("", group[0].country, group[0].begin_latest),
+            id=incident_id("", group[0].country, group[0].begin_latest),
             country=group[0].country,
             spans=tuple(group),
         )
@@ -159,7 +164,7 @@ def _incident(episodes: Sequence[Episode], readings: Sequence[Reading]) -> Incid
             techniques[path] += count
     possible = episodes[0].status == "possible"
     return Incident(
-        id=_id(first.host, first.country, first.onset_latest),
+        id=incident_id(first.host, first.country, first.onset_latest),
         host=first.host,
         country=first.country,
         status="possible" if possible else "ongoing" if ongoing else "ended",
@@ -218,6 +223,6 @@ def _part(
     )
 
 
-def _id(host: str, country: str | None, onset: float) -> str:
-    """Design: the hash of host, country and the UTC date of the latest onset."""
+def incident_id(host: str, country: str | None, onset: float) -> str:
+    """Return the id: the hash of host, country and the UTC date of the latest onset."""
     return digest(canonical({"host": host, "country": country, "date": utc_text(onset)[:10]}))

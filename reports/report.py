@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -11,17 +9,24 @@ import msgspec
 
 from reports.analysis import Analysis, analyse
 from reports.annotations import Note, notes_of
+from reports.announced import as_announced
 from reports.content import Writer, content_of
-from reports.errors import ReportError
+from reports.folder import write_together
+from reports.incident_feed import incidents_atom
 from reports.markdown import markdown
 from reports.page import html
+from reports.spreadsheets import episodes_csv, stop_csv
 from reports.tables import episodes_json
+from storage.announcements import AnnouncementLog
 from storage.store import Store
 
 WRITERS: Mapping[str, Writer] = {
     "report.html": html,
     "report.md": markdown,
     "episodes.json": episodes_json,
+    "episodes.csv": episodes_csv,
+    "stop.csv": stop_csv,
+    "incidents.atom": incidents_atom,
 }
 
 
@@ -44,22 +49,19 @@ def write_report(
     tool: str,
     exact: bool = False,
 ) -> Summary:
-    """Write report.html, report.md and episodes.json into the folder `output`.
+    """Write the files of `WRITERS` into the folder `output`, all of them or none.
 
     `since` and `until` are UTC days such as 2017-06-12, both inclusive; `generated` is the time
     that the report names as its own. Unless `exact`, times are rounded outward to ten minutes.
     Raises ReportError (impossible days, a folder that cannot be written) and StoreError.
     """
     analysis = analyse(store, since=since, until=until, country=country, urls=urls, exact=exact)
+    known = as_announced(analysis.incidents, AnnouncementLog(store).noted())
+    analysis = msgspec.structs.replace(analysis, incidents=tuple(known))
     notes = _notes(store, analysis)
     content = content_of(analysis, generated=generated, tool=tool, annotations=notes)
-    texts = {name: write(content) for name, write in WRITERS.items()}
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        files = [_replace(output / name, text) for name, text in texts.items()]
-    except OSError as error:
-        raise ReportError(f"{output}: {error.strerror or 'cannot be written'}") from error
-    return Summary(headline=content.headline, files=files)
+    texts = {name: write(content).encode() for name, write in WRITERS.items()}
+    return Summary(headline=content.headline, files=write_together(output, texts))
 
 
 def _notes(store: Store, analysis: Analysis) -> list[Note]:
@@ -70,16 +72,3 @@ def _notes(store: Store, analysis: Analysis) -> list[Note]:
         country=analysis.country,
         urls=analysis.urls,
     )
-
-
-def _replace(path: Path, text: str) -> Path:
-    """Write a file whole: a reader sees the old one or the new one."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path

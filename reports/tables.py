@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ def episodes_json(content: Content) -> str:
         analysis.outages,
         generated=content.generated,
         simulated=content.simulated,
+        aliases={incident.id: incident.aliases for incident in analysis.incidents},
     )
 
 
@@ -34,10 +35,12 @@ def document(
     *,
     generated: str,
     simulated: bool | None,
+    aliases: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Return a document of format sitewatch-episodes/1 as indented JSON text.
 
-    Episodes that come straight from readings get their incidents here.
+    Episodes that come straight from readings get their incidents here. `aliases` are earlier ids
+    of incidents, by id.
     """
     episodes = list(episodes)
     if any(episode.incident is None for episode in episodes):
@@ -47,7 +50,13 @@ def document(
         "generated": generated,
         "simulated": simulated,
         "outages": [_outage(outage) for outage in outages],
-        "episodes": [_episode(episode) for episode in episodes],
+        "episodes": [
+            {
+                **_episode(episode),
+                "incident_aliases": (aliases or {}).get(episode.incident or "", ()),
+            }
+            for episode in episodes
+        ],
     }
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
 
@@ -61,19 +70,19 @@ def _episode(episode: Episode) -> dict[str, Any]:
         "asn": episode.asn,
         "network": _text(episode.network),
         "status": episode.status,
-        "onset_earliest": _time(episode.onset_earliest),
-        "onset_latest": _time(episode.onset_latest),
-        "end_earliest": _time(episode.end_earliest),
-        "end_latest": _time(episode.end_latest),
-        "onset_p05": _time(episode.onset_p05),
-        "onset_p95": _time(episode.onset_p95),
-        "end_p05": _time(episode.end_p05),
-        "end_p95": _time(episode.end_p95),
-        "last_blocked": _time(episode.last_failing),
+        "onset_earliest": time_text(episode.onset_earliest),
+        "onset_latest": time_text(episode.onset_latest),
+        "end_earliest": time_text(episode.end_earliest),
+        "end_latest": time_text(episode.end_latest),
+        "onset_p05": time_text(episode.onset_p05),
+        "onset_p95": time_text(episode.onset_p95),
+        "end_p05": time_text(episode.end_p05),
+        "end_p95": time_text(episode.end_p95),
+        "last_blocked": time_text(episode.last_failing),
         "measurements": episode.measurements,
         "blocked": episode.failing if episode.certainty != "suspected" else 0,
         "coverage": episode.coverage,
-        "gaps": [[_time(start), _time(end)] for start, end in episode.gaps],
+        "gaps": [[time_text(start), time_text(end)] for start, end in episode.gaps],
         "vantages": episode.vantages,
         "techniques": episode.techniques,
         "certainty": episode.certainty,
@@ -94,10 +103,10 @@ def _line(span: LineSpan) -> dict[str, Any]:
         "asn": span.asn,
         "network": _text(span.network),
         "states": list(span.states),
-        "begin_earliest": _time(span.begin_earliest),
-        "begin_latest": _time(span.begin_latest),
-        "end_earliest": _time(span.end_earliest),
-        "end_latest": _time(span.end_latest),
+        "begin_earliest": time_text(span.begin_earliest),
+        "begin_latest": time_text(span.begin_latest),
+        "end_earliest": time_text(span.end_earliest),
+        "end_latest": time_text(span.end_latest),
         "rounds": span.rounds,
     }
 
@@ -106,8 +115,8 @@ def _text(text: str | None) -> str | None:
     return None if text is None else plain(text)
 
 
-def _time(seconds: float | None) -> str | None:
-    """Seconds in UTC; microseconds only where there are any."""
+def time_text(seconds: float | None) -> str | None:
+    """Return seconds as ISO 8601 in UTC; microseconds only where there are any."""
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -11,14 +11,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
-from xml.sax.saxutils import escape
 
 import msgspec
 
 from probes.certificates import CertificateJudge, RootsError
 from probes.clock import Clock
 from probes.posting import post
-from reports.text import plain
+from reports import atom
 from sitewatch.config import Config
 from storage.announcements import Message
 
@@ -111,26 +110,14 @@ def write_feed(path: Path, messages: Sequence[Message]) -> str | None:
 
 def feed(messages: Sequence[Message]) -> str:
     """Return the messages, the newest first, as an Atom feed (RFC 4287)."""
-    updated = messages[0].made if messages else "1970-01-01T00:00:00.000000Z"
-    entries = "".join(_entry(message) for message in messages)
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>\n'
-        '<feed xmlns="http://www.w3.org/2005/Atom">\n'
-        "<title>Sitewatch</title>\n<id>urn:sitewatch:alerts</id>\n"
-        "<author><name>Sitewatch</name></author>\n"
-        f"<updated>{updated}</updated>\n{entries}</feed>\n"
+    return atom.feed(
+        [_entry(message) for message in messages], id="urn:sitewatch:alerts", title="Sitewatch"
     )
 
 
-def _entry(message: Message) -> str:
-    document = _document(message)
-    text = escape(plain(document["text"], limit=4000))
-    title = escape(plain(document["text"], limit=120))
-    return (
-        f"<entry>\n<id>urn:{escape(message.id)}</id>\n<title>{title}</title>\n"
-        f"<updated>{message.made}</updated>\n"
-        f'<content type="text">{text}</content>\n</entry>\n'
-    )
+def _entry(message: Message) -> atom.Entry:
+    text = _document(message)["text"]
+    return atom.Entry(id=f"urn:{message.id}", title=text, updated=message.made, paragraphs=[text])
 
 
 def _document(message: Message) -> dict[str, Any]:

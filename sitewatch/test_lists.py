@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from probes.targets import CATEGORIES, COLUMNS, Target, TargetError, host_of, normal_form
+from reports.text import cell
 
 LICENCE = (
     "Citizen Lab's test lists are under CC BY-NC-SA 4.0: name Citizen Lab as their source, use "
@@ -180,8 +181,8 @@ def _target(url: str, category: str, row: dict[str, str], today: str, done: Conv
         category=category,
         description=CATEGORIES[category],
         date_added=added,
-        source=_plain(row["source"]),
-        notes=_plain(_notes(row["notes"])),
+        source=cell(row["source"]),
+        notes=cell(_notes(row["notes"])),
     )
 
 
@@ -201,9 +202,3 @@ def _notes(text: str) -> str:
     except (ValueError, AttributeError, RecursionError):
         return text
     return inner if isinstance(inner, str) else text
-
-
-def _plain(text: str) -> str:
-    """Return foreign text on one line, and so that no spreadsheet takes it for a formula."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return f"'{words}" if words[:1] in {"=", "+", "-", "@"} else words
