@@ -7,11 +7,12 @@ from datetime import datetime
 
 import msgspec
 
+from reports.catalogue import N_
 from reports.text import plain
 from reports.wording import clock, day
 from storage.annotations import MAX_TEXT, Annotation
 
-NOT_EVIDENCE = (
+NOT_EVIDENCE = N_(
     "Added by people as context, each with its source. No finding of this report rests on it."
 )
 _DAY, _MINUTE = 86400.0, 60.0

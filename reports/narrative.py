@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import msgspec
 
+from reports.catalogue import N_, NN_
 from reports.contrasts import Support
 from reports.incidents import Incident, NetworkPart
 from reports.places import Place, moment, place
 from reports.techniques import in_words
 from reports.text import plain
-from reports.wording import between, capital, counted, duration, listed, stamp_with_local
+from reports.wording import ENGLISH, Words, capital
 
-_CERTAIN = {
-    "confirmed": "confirmed: an experiment or artefact leaves interference as the explanation",
-    "likely": "likely: two independent kinds of evidence speak for interference",
-    "suspected": "suspected only: too little speaks for or against interference",
+CERTAINTIES = {
+    "confirmed": N_("confirmed: an experiment or artefact leaves interference as the explanation"),
+    "likely": N_("likely: two independent kinds of evidence speak for interference"),
+    "suspected": N_("suspected only: too little speaks for or against interference"),
+}
+
+
+# By whether it goes on: on the only network, on all of them, on some.
+_TITLES = {
+    True: (
+        N_("{host} is blocked on the only measured network in {country}"),
+        NN_(
+            "{host} is blocked on all {n} network in {country}",
+            "{host} is blocked on all {n} networks in {country}",
+        ),
+        NN_(
+            "{host} is blocked on {blocked} of {n} network in {country}",
+            "{host} is blocked on {blocked} of {n} networks in {country}",
+        ),
+    ),
+    False: (
+        N_("{host} was blocked on the only measured network in {country}"),
+        NN_(
+            "{host} was blocked on all {n} network in {country}",
+            "{host} was blocked on all {n} networks in {country}",
+        ),
+        NN_(
+            "{host} was blocked on {blocked} of {n} network in {country}",
+            "{host} was blocked on {blocked} of {n} networks in {country}",
+        ),
+    ),
 }
 
 
@@ -28,143 +56,260 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[tuple[str, str], ...]
 
 
-def tell(incident: Incident, support: Support) -> Story:
+def tell(incident: Incident, support: Support, words: Words = ENGLISH) -> Story:
     """Return the story of `incident`."""
-    where = place(incident.country)
-    lead = _lead(incident, support, where)
-    return Story(
-        title=title(incident, where),
-        headline=f"{title(incident, where)}, {lead}",
-        lead=capital(lead),
-        paragraphs=tuple(_paragraphs(incident, support, where)),
-        facts=tuple(_facts(incident, where)),
-    )
+    return _Teller(incident, support, words).story()
 
 
-def title(incident: Incident, where: Place) -> str:
-    """Return "foreignpolicy.com was blocked on 2 of 3 networks in Kazakhstan"."""
-    host = plain(incident.host)
-    if incident.status == "possible":
-        return f"{host} may have been blocked in {where.name}; too little speaks for it"
-    blocked, free = incident.parts("blocked"), incident.parts("not-blocked")
-    total = len(blocked) + len(free)
-    verb = "is" if incident.status == "ongoing" else "was"
-    if total == 1:
-        return f"{host} {verb} blocked on the only measured network in {where.name}"
-    share = f"all {total}" if len(blocked) == total else f"{len(blocked)} of {total}"
-    return f"{host} {verb} blocked on {share} networks in {where.name}"
+class _Teller:
+    """One incident in one language."""
 
+    def __init__(self, incident: Incident, support: Support, words: Words) -> None:
+        self.incident, self.support, self.words = incident, support, words
+        self.where: Place = place(incident.country)
+        self.country = words.country(incident.country)
+        self.failing = sum(episode.failing for episode in incident.episodes)
+        self.measured = sum(episode.measurements for episode in incident.episodes)
 
-def _lead(incident: Incident, support: Support, where: Place) -> str:
-    """The rest of the one sentence that must be defensible word by word."""
-    failing = sum(episode.failing for episode in incident.episodes)
-    measured = sum(episode.measurements for episode in incident.episodes)
-    parts = [f"{onset_words(incident, where)}{_until(incident, where)}"]
-    if incident.techniques:
-        parts.append(in_words(next(iter(incident.techniques))))
-    parts.append(f"{failing} of {counted(measured, 'measurement')} failed there in that time")
-    if support.others_worked == support.failing > 0:
-        parts.append("other sites worked in the same minutes")
-    elif support.others_worked:
+    def story(self) -> Story:
+        title, lead = self._title(), self._lead()
+        return Story(
+            title=title,
+            headline=self.words.text("{title}, {lead}", title=title, lead=lead),
+            lead=capital(lead),
+            paragraphs=tuple(self._paragraphs()),
+            facts=tuple(self._facts()),
+        )
+
+    def _title(self) -> str:
+        """Return "foreignpolicy.com was blocked on 2 of 3 networks in Kazakhstan"."""
+        words, names = self.words, {"host": plain(self.incident.host), "country": self.country}
+        if self.incident.status == "possible":
+            return words.text(
+                "{host} may have been blocked in {country}; too little speaks for it", **names
+            )
+        blocked = len(self.incident.parts("blocked"))
+        total = blocked + len(self.incident.parts("not-blocked"))
+        only, every, some = _TITLES[self.incident.status == "ongoing"]
+        if total == 1:
+            return words.text(only, **names)
+        if blocked == total:
+            return words.plural(*every, total, **names)
+        return words.plural(*some, total, blocked=blocked, **names)
+
+    def _lead(self) -> str:
+        """The rest of the one sentence that must be defensible word by word."""
+        words, support = self.words, self.support
+        parts = [self._span()]
+        if self.incident.techniques:
+            parts.append(words.text(in_words(next(iter(self.incident.techniques)))))
         parts.append(
-            f"other sites worked in the same minutes as {support.others_worked} of "
-            f"{support.failing} failures"
+            words.plural(
+                "{failing} of {n} measurement failed there in that time",
+                "{failing} of {n} measurements failed there in that time",
+                self.measured,
+                failing=words.number(self.failing),
+            )
         )
-    return "; ".join(parts) + "."
+        if support.others_worked == support.failing > 0:
+            parts.append(words.text("other sites worked in the same minutes"))
+        elif support.others_worked:
+            parts.append(
+                words.plural(
+                    "other sites worked in the same minutes as {worked} of {n} failure",
+                    "other sites worked in the same minutes as {worked} of {n} failures",
+                    support.failing,
+                    worked=words.number(support.others_worked),
+                )
+            )
+        return "; ".join(parts) + "."
 
-
-def onset_words(incident: Incident, where: Place) -> str:
-    """Return "from 19 June 2017 between 15:10 and 15:40 UTC (21:10–21:40 in Astana)"."""
-    if incident.onset_earliest is None:
-        moment = stamp_with_local(incident.onset_latest, where, year=True)
-        return f"at the latest from {moment}"
-    text = between(incident.onset_earliest, incident.onset_latest, where, year=True)
-    return f"from {text}" if not text.startswith("between") else f"from a moment {text}"
-
-
-def _until(incident: Incident, where: Place) -> str:
-    if incident.end_earliest is None or incident.end_latest is None:
-        last = stamp_with_local(incident.last_failing, where)
-        return f", and still at the last measurement, {last}"
-    another_year = moment(incident.end_latest).year != moment(incident.onset_latest).year
-    text = between(incident.end_earliest, incident.end_latest, where, year=another_year)
-    return f" until {text}" if not text.startswith("between") else f" until a moment {text}"
-
-
-def _paragraphs(incident: Incident, support: Support, where: Place) -> list[str]:
-    paragraphs = [_networks(incident, where)]
-    if incident.techniques:
-        paragraphs.append(_technique(incident, support))
-    if incident.end_earliest is not None and incident.end_latest is not None:
-        least = incident.end_earliest - incident.onset_latest
-        text = f"The block lasted at least {duration(least)}"
-        if incident.onset_earliest is not None:
-            most = incident.end_latest - incident.onset_earliest
-            text += f" and at most {duration(most)}"
-        paragraphs.append(f"{text}, from the first network that blocked to the last that stopped.")
-    return paragraphs
-
-
-def _networks(incident: Incident, where: Place) -> str:
-    sentences = [_failed(part) for part in incident.parts("blocked") + incident.parts("possible")]
-    free = incident.parts("not-blocked")
-    if free:
-        names = listed([f"{plain(p.name)}" for p in free])
-        measured = counted(sum(part.measurements for part in free), "measurement")
-        sentences.append(
-            f"Over the same time {names} did not block it ({measured}, none of them blocked)."
+    def _span(self) -> str:
+        onset, end = self.onset(moment_words=True), self._end()
+        words = self.words
+        if self.incident.onset_earliest is None:
+            if end is not None:
+                return words.text("at the latest from {onset} until {end}", onset=onset, end=end)
+            return words.text(
+                "at the latest from {onset}, and still at the last measurement, {last}",
+                onset=onset,
+                last=self._last(),
+            )
+        if end is not None:
+            return words.text("from {onset} until {end}", onset=onset, end=end)
+        return words.text(
+            "from {onset}, and still at the last measurement, {last}",
+            onset=onset,
+            last=self._last(),
         )
-    thin = incident.parts("too-little")
-    if thin:
-        names = listed([plain(part.name) for part in thin])
-        sentences.append(f"Too little was measured on {names} to say anything.")
-    return " ".join(sentences)
 
+    def onset(self, *, moment_words: bool) -> str:
+        """Return the onset: its bracket, or the first failing measurement alone."""
+        incident = self.incident
+        if incident.onset_earliest is None:
+            return self.words.stamp_with_local(incident.onset_latest, self.where, year=True)
+        times = incident.onset_earliest, incident.onset_latest
+        return self._bracket(*times, year=True, moment_words=moment_words)
 
-def _failed(part: NetworkPart) -> str:
-    what = "found it blocked" if part.part == "blocked" else "failed without explanation"
-    measured = counted(part.measurements, "measurement")
-    return f"On {plain(part.name)} {part.failing} of {measured} {what}."
+    def _end(self) -> str | None:
+        incident = self.incident
+        if incident.end_earliest is None or incident.end_latest is None:
+            return None
+        another_year = moment(incident.end_latest).year != moment(incident.onset_latest).year
+        times = incident.end_earliest, incident.end_latest
+        return self._bracket(*times, year=another_year, moment_words=True)
 
+    def _bracket(self, earliest: float, latest: float, *, year: bool, moment_words: bool) -> str:
+        """A bracket; with `moment_words` as it stands after "from" and "until"."""
+        text = self.words.between(earliest, latest, self.where, year=year)
+        if moment_words and moment(earliest).date() != moment(latest).date():
+            return self.words.text("a moment {bracket}", bracket=text)
+        return text
 
-def _technique(incident: Incident, support: Support) -> str:
-    ways = [f"{in_words(p)} ({p}, {counted(n, 'time')})" for p, n in incident.techniques.items()]
-    sentences = [f"How it showed: {listed(ways)}."]
-    if support.name_alone:
-        times = counted(support.name_alone, "experiment")
-        sentences.append(
-            f"In {times} only the name made the difference: it was cut off at the site's own "
-            "address and at an unrelated one, while other names passed at both."
+    def _last(self) -> str:
+        return self.words.stamp_with_local(self.incident.last_failing, self.where)
+
+    # --- paragraphs ------------------------------------------------------------------------
+
+    def _paragraphs(self) -> list[str]:
+        paragraphs = [self._networks()]
+        if self.incident.techniques:
+            paragraphs.append(self._technique())
+        if self.incident.end_earliest is not None and self.incident.end_latest is not None:
+            paragraphs.append(self._lasted(self.incident.end_earliest, self.incident.end_latest))
+        return paragraphs
+
+    def _lasted(self, end_earliest: float, end_latest: float) -> str:
+        words, incident = self.words, self.incident
+        least = words.duration(end_earliest - incident.onset_latest)
+        if incident.onset_earliest is None:
+            return words.text(
+                "The block lasted at least {least}, from the first network that blocked to the "
+                "last that stopped.",
+                least=least,
+            )
+        return words.text(
+            "The block lasted at least {least} and at most {most}, from the first network that "
+            "blocked to the last that stopped.",
+            least=least,
+            most=words.duration(end_latest - incident.onset_earliest),
         )
-    return " ".join(sentences)
 
+    def _networks(self) -> str:
+        words, incident = self.words, self.incident
+        parts = incident.parts("blocked") + incident.parts("possible")
+        sentences = [self._failed(part) for part in parts]
+        free, thin = incident.parts("not-blocked"), incident.parts("too-little")
+        if free:
+            sentences.append(
+                words.plural(
+                    "Over the same time it was not blocked on {networks} ({n} measurement, not "
+                    "blocked).",
+                    "Over the same time it was not blocked on {networks} ({n} measurements, none "
+                    "of them blocked).",
+                    sum(part.measurements for part in free),
+                    networks=self._names(free),
+                )
+            )
+        if thin:
+            sentences.append(
+                words.text(
+                    "Too little was measured on {networks} to say anything.",
+                    networks=self._names(thin),
+                )
+            )
+        return " ".join(sentences)
 
-def _facts(incident: Incident, where: Place) -> list[tuple[str, str]]:
-    blocked, free = incident.parts("blocked"), incident.parts("not-blocked")
-    failing = sum(episode.failing for episode in incident.episodes)
-    measured = sum(episode.measurements for episode in incident.episodes)
-    facts = [
-        ("Site", plain(incident.host)),
-        ("Country", where.name),
-        ("Networks that blocked", _names(blocked)),
-        ("Networks that did not", _names(free)),
-        ("Too little data", _names(incident.parts("too-little"))),
-        ("Began", capital(onset_words(incident, where).removeprefix("from "))),
-        ("Ended", _ended(incident, where)),
-        ("Failing measurements", f"{failing:,} of {measured:,}"),
-        ("Technique", listed([f"{path} ({n})" for path, n in incident.techniques.items()]) or "–"),
-        ("Certainty", capital(_CERTAIN[incident.certainty])),
-    ]
-    if incident.status == "possible":
-        facts[2:5] = [("Networks with suspicions", _names(incident.parts("possible")))]
-    return facts
+    def _failed(self, part: NetworkPart) -> str:
+        values = {"network": plain(part.name), "failing": self.words.number(part.failing)}
+        if part.part == "blocked":
+            return self.words.plural(
+                "On {network} {failing} of {n} measurement found it blocked.",
+                "On {network} {failing} of {n} measurements found it blocked.",
+                part.measurements,
+                **values,
+            )
+        return self.words.plural(
+            "On {network} {failing} of {n} measurement failed without explanation.",
+            "On {network} {failing} of {n} measurements failed without explanation.",
+            part.measurements,
+            **values,
+        )
 
+    def _technique(self) -> str:
+        words = self.words
+        ways = [
+            words.plural(
+                "{what} ({path}, {n} time)",
+                "{what} ({path}, {n} times)",
+                number,
+                what=words.text(in_words(path)),
+                path=path,
+            )
+            for path, number in self.incident.techniques.items()
+        ]
+        sentences = [words.text("How it showed: {ways}.", ways=words.listed(ways))]
+        if self.support.name_alone:
+            sentences.append(
+                words.plural(
+                    "In {n} experiment only the name made the difference: it was cut off at the "
+                    "site's own address and at an unrelated one, while other names passed at both.",
+                    "In {n} experiments only the name made the difference: it was cut off at the "
+                    "site's own address and at an unrelated one, while other names passed at both.",
+                    self.support.name_alone,
+                )
+            )
+        return " ".join(sentences)
 
-def _names(parts: list[NetworkPart]) -> str:
-    return listed([plain(part.name) for part in parts]) or "none"
+    # --- key facts -------------------------------------------------------------------------
 
+    def _facts(self) -> list[tuple[str, str]]:
+        words, incident = self.words, self.incident
+        blocked, free = incident.parts("blocked"), incident.parts("not-blocked")
+        if incident.status == "possible":
+            possible = incident.parts("possible")
+            networks = [(words.text("Networks with suspicions"), self._names(possible))]
+        else:
+            networks = [
+                (words.text("Networks that blocked"), self._names(blocked)),
+                (words.text("Networks that did not"), self._names(free)),
+                (words.text("Too little data"), self._names(incident.parts("too-little"))),
+            ]
+        techniques = [f"{path} ({words.number(n)})" for path, n in incident.techniques.items()]
+        vantages = sum(part.vantages for part in incident.networks)
+        strays = sum(episode.strays for episode in incident.episodes)
+        counts = words.text(
+            "{failing} of {all}; {open} in between found it open, {rest} decided nothing",
+            failing=words.number(self.failing),
+            all=words.number(self.measured),
+            open=words.number(strays),
+            rest=words.number(self.measured - self.failing - strays),
+        )
+        return [
+            (words.text("Site"), plain(incident.host)),
+            (words.text("Country"), self.country),
+            *networks,
+            (words.text("Began"), self._began()),
+            (words.text("Ended"), self._ended()),
+            (words.text("Failing measurements"), counts),
+            (words.text("Vantages"), words.number(vantages)),
+            (words.text("Technique"), words.listed(techniques) or "–"),
+            (words.text("Certainty"), capital(words.text(CERTAINTIES[incident.certainty]))),
+        ]
 
-def _ended(incident: Incident, where: Place) -> str:
-    if incident.end_earliest is None or incident.end_latest is None:
-        return f"Not seen; last failing {stamp_with_local(incident.last_failing, where, year=True)}"
-    return capital(between(incident.end_earliest, incident.end_latest, where, year=True))
+    def _names(self, parts: list[NetworkPart]) -> str:
+        return self.words.listed([plain(part.name) for part in parts]) or self.words.text("none")
+
+    def _began(self) -> str:
+        onset = self.onset(moment_words=False)
+        if self.incident.onset_earliest is None:
+            return self.words.text("At the latest {time}", time=onset)
+        return capital(onset)
+
+    def _ended(self) -> str:
+        incident = self.incident
+        if incident.end_earliest is None or incident.end_latest is None:
+            last = self.words.stamp_with_local(incident.last_failing, self.where, year=True)
+            return self.words.text("Not seen; last failing {time}", time=last)
+        times = incident.end_earliest, incident.end_latest
+        return capital(self._bracket(*times, year=True, moment_words=False))

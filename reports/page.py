@@ -1,13 +1,25 @@
-"""The page: the report as one self-contained HTML file, its timelines as inline SVG."""
+"""The page: the report as one self-contained HTML file, its timelines as inline SVG.
+
+The page asks nobody for anything. Its one script and its styles are named to the browser by their
+hashes, so that nothing else that might stand in the page can run.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from importlib import resources
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports.annotations import NOT_EVIDENCE
-from reports.content import Content
-from reports.timeline import BAND_HEIGHT, BAND_TOP
-from reports.wording import counted, stamp
+from reports.alternatives import ANSWERS
+from reports.annotations import NOT_EVIDENCE, Note
+from reports.content import MOST_LISTED, Content
+from reports.narrative import CERTAINTIES
+from reports.readings import Network
+from reports.records_list import digest_of, ids_of
+from reports.techniques import in_words
+from reports.timeline import BAND_HEIGHT, BAND_TOP, LANE
 
 # Everything is escaped, in every template: what a page says may come from the network.
 _environment = Environment(
@@ -17,15 +29,68 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def network_slug(network: Network) -> str:
+    """Return what the filter calls a network: "KZ-9198", or a part of the vantage's pseudonym."""
+    country, asn, vantage = network
+    return f"{country or 'XX'}-{asn if asn is not None else vantage[:8]}"
+
+
 _environment.globals.update(
-    stamp=stamp,
-    counted=counted,
-    band_top=BAND_TOP,
+    answers=ANSWERS,
     band_height=BAND_HEIGHT,
+    band_top=BAND_TOP,
+    certainties=CERTAINTIES,
+    digest_of=digest_of,
+    in_words=in_words,
+    lane_height=LANE,
+    most_listed=MOST_LISTED,
     not_evidence=NOT_EVIDENCE,
+    slug=network_slug,
 )
+_environment.filters["slug_of"] = network_slug
 
 
 def html(content: Content) -> str:
-    """Return report.html: no script, no request to anywhere, everything escaped."""
-    return _environment.get_template("report.html").render(c=content)
+    """Return report.html: one file, no request to anywhere, everything escaped."""
+    style, script = _read("report.css"), _read("report.js")
+    if content.simulated:
+        style += _read("simulated.css")
+    words = content.words
+    return _environment.get_template("report.html").render(
+        c=content,
+        words=words,
+        _=words.text,
+        plural=words.plural,
+        number=words.number,
+        stamp=words.stamp,
+        countries=[(code or "XX", words.country(code)) for code in _countries(content)],
+        hosts=sorted({row.host for row in content.targets}),
+        ids=ids_of(content),
+        numbered=_aside(content),
+        possible=[row for section in content.possible for row in section.episodes],
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+
+
+def _aside(content: Content) -> list[tuple[int, Note]]:
+    """The annotations that stand below no incident's timeline, with their numbers."""
+    told = {number for section in content.full for number, _ in section.notes}
+    numbered = enumerate(content.annotations, start=1)
+    return [(number, note) for number, note in numbered if number not in told]
+
+
+def _countries(content: Content) -> list[str | None]:
+    return sorted({key[0] for key in content.networks}, key=lambda code: code or "")
+
+
+def _read(name: str) -> str:
+    return (resources.files("reports") / "templates" / name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

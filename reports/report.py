@@ -15,8 +15,10 @@ from reports.folder import write_together
 from reports.incident_feed import incidents_atom
 from reports.markdown import markdown
 from reports.page import html
+from reports.records_list import records_txt
 from reports.spreadsheets import episodes_csv, stop_csv
 from reports.tables import episodes_json
+from reports.wording import Words
 from storage.announcements import AnnouncementLog
 from storage.store import Store
 
@@ -27,6 +29,7 @@ WRITERS: Mapping[str, Writer] = {
     "episodes.csv": episodes_csv,
     "stop.csv": stop_csv,
     "incidents.atom": incidents_atom,
+    "records.txt": records_txt,
 }
 
 
@@ -48,18 +51,22 @@ def write_report(
     generated: str,
     tool: str,
     exact: bool = False,
+    language: str = "en",
 ) -> Summary:
     """Write the files of `WRITERS` into the folder `output`, all of them or none.
 
     `since` and `until` are UTC days such as 2017-06-12, both inclusive; `generated` is the time
     that the report names as its own. Unless `exact`, times are rounded outward to ten minutes.
+    `language` is a code of `reports.catalogue.LANGUAGES`.
     Raises ReportError (impossible days, a folder that cannot be written) and StoreError.
     """
     analysis = analyse(store, since=since, until=until, country=country, urls=urls, exact=exact)
     known = as_announced(analysis.incidents, AnnouncementLog(store).noted())
     analysis = msgspec.structs.replace(analysis, incidents=tuple(known))
     notes = _notes(store, analysis)
-    content = content_of(analysis, generated=generated, tool=tool, annotations=notes)
+    content = content_of(
+        analysis, generated=generated, tool=tool, annotations=notes, words=Words(language)
+    )
     texts = {name: write(content).encode() for name, write in WRITERS.items()}
     return Summary(headline=content.headline, files=write_together(output, texts))
 

@@ -1,111 +1,45 @@
-"""Timeline: where lanes, bands, gaps and ticks lie; pure layout, no drawing."""
+"""Timeline: where lanes, bands, gaps and annotations lie; pure layout, no drawing."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from reports.annotations import Note
+from reports.axis import Axis
+from reports.catalogue import N_
+from reports.drawing import (
+    LINES,
+    STATUSES,
+    Band,
+    BandKind,
+    Flag,
+    Lane,
+    Mark,
+    MarkKind,
+    Timeline,
+    Unit,
+)
 from reports.episodes import Episode
 from reports.incidents import Incident, NetworkPart
 from reports.lines import LineSpan
-from reports.places import moment, place
+from reports.places import place
 from reports.readings import Network, Reading
+from reports.rounding import earlier
 from reports.text import plain
-from reports.wording import MONTHS, stamp
-
-BandKind: TypeAlias = Literal["measured", "blocked", "possible", "uncertain", "line"]
-MarkKind: TypeAlias = Literal["open", "blocked", "suspected", "down", "unknown"]
+from reports.wording import ENGLISH, Words
 
 LANE = 74  # height of a lane: its label, its band and its strip of sample sizes
 BAND_TOP = 22
 BAND_HEIGHT = 26
 GLYPH_ROOM = 9.0  # marks closer than this are drawn as ticks
-_DAY = 86400.0
-_STEPS = (600, 1800, 3600, 7200, 10800, 21600, 43200)
-
-
-class Band(msgspec.Struct, frozen=True, kw_only=True):
-    """A stretch of a lane; `title` says it in words."""
-
-    kind: BandKind
-    x: float
-    width: float
-    title: str
-
-
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """One reading; `tick` where there is no room for a glyph."""
-
-    kind: MarkKind
-    x: float
-    tick: bool
-    title: str
-
-
-class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """How many measurements one unit of the axis holds; `label` where it fits."""
-
-    x: float
-    width: float
-    height: float
-    label: str
-
-
-class Lane(msgspec.Struct, frozen=True, kw_only=True):
-    """One network."""
-
-    label: str
-    note: str
-    y: float
-    bands: tuple[Band, ...]
-    marks: tuple[Mark, ...]
-    bars: tuple[Bar, ...]
-
-
-class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    """A line across the lanes; `label` empty where it would not fit."""
-
-    x: float
-    label: str
-
-
-class Timeline(msgspec.Struct, frozen=True, kw_only=True):
-    """A laid-out timeline in units of one pixel at its natural size."""
-
-    id: str
-    title: str
-    width: float
-    height: float
-    top: float
-    bottom: float
-    lanes: tuple[Lane, ...]
-    ticks: tuple[Tick, ...]
-    local_ticks: tuple[Tick, ...]
-    local_name: str | None
-
-
-class _Axis:
-    """Maps seconds to x between `left` and `width` - `left`."""
-
-    def __init__(self, since: float, until: float, width: float, left: float = 6.0) -> None:
-        self.since, self.until, self.width, self.left = since, until, width, left
-        self.scale = (width - 2 * left) / (until - since)
-        days = (until - since) / _DAY
-        # The unit of ticks and of the strip of sample sizes: hours, days, weeks or months.
-        self.step = next(
-            (s for s in _STEPS if self.scale * s >= 44),
-            _DAY if days <= 62 else 7 * _DAY if days <= 400 else 30 * _DAY,
-        )
-
-    def x(self, seconds: float) -> float:
-        inside = min(max(seconds, self.since), self.until)
-        return round(self.left + (inside - self.since) * self.scale, 2)
+MOST_MARKS = 120  # of a lane; where there are more, each unit of the axis shows its share
+FLAG_ROOM = 20.0  # height of the row of annotations
+_FLAG_WIDTH = 16.0
 
 
 def lay_out(
@@ -117,72 +51,17 @@ def lay_out(
     until: float,
     width: float,
     id: str,
+    notes: Sequence[tuple[int, Note]] = (),
+    words: Words = ENGLISH,
+    exact: bool = True,
 ) -> Timeline:
-    """Lay out one incident between two moments (seconds since the epoch), a lane per network."""
-    axis = _Axis(since, until, width)
-    where = place(incident.country)
-    by_network: dict[Network, list[Reading]] = defaultdict(list)
-    for reading in readings:
-        own = (reading.host, reading.country) == (incident.host, incident.country)
-        if own and reading.vantage_kind == "field":
-            by_network[reading.network_key].append(reading)
-    cuts: dict[Network, list[LineSpan]] = defaultdict(list)
-    for span in lines:
-        key = span.country, span.asn, "" if span.asn is not None else span.vantage
-        cuts[key].append(span)
-    top = 24.0
-    lanes = tuple(
-        _lane(part, incident, by_network[part.key], cuts[part.key], axis, top + LANE * position)
-        for position, part in enumerate(incident.networks)
-    )
-    bottom = top + LANE * len(lanes) + 4
-    return Timeline(
-        id=id,
-        title=f"{plain(incident.host)} by network, {stamp(since)} to {stamp(until)}",
-        width=width,
-        height=bottom + (24 if where.zone else 6),
-        top=top,
-        bottom=bottom,
-        lanes=lanes,
-        ticks=_ticks(axis, ZoneInfo("UTC")),
-        local_ticks=_ticks(axis, ZoneInfo(where.zone)) if where.zone else (),
-        local_name=where.city,
-    )
+    """Lay out one incident between two moments (seconds since the epoch), a lane per network.
 
-
-def _lane(
-    part: NetworkPart,
-    incident: Incident,
-    readings: Sequence[Reading],
-    cuts: Sequence[LineSpan],
-    axis: _Axis,
-    y: float,
-) -> Lane:
-    ordered = sorted(readings, key=lambda reading: (reading.seconds, reading.id))
-    inside = [r for r in ordered if axis.since <= r.seconds <= axis.until]
-    episodes = [e for e in incident.episodes if e.network_key == part.key]
-    bands = [*_measured(ordered, axis)]
-    for episode in episodes:
-        bands += _of_episode(episode, axis)
-    bands += [_of_line(cut, axis) for cut in cuts if _seen(cut, axis)]
-    note = _note(part)
-    room = int((axis.width - 6.4 * len(note) - 24) / 7.6)  # what the note leaves to the label
-    return Lane(
-        label=plain(part.name, max(8, room)),
-        note=note,
-        y=y,
-        bands=tuple(bands),
-        marks=tuple(_marks(inside, axis)),
-        bars=tuple(_bars(inside, axis)),
-    )
-
-
-def _note(part: NetworkPart) -> str:
-    if part.part in ("blocked", "possible"):
-        return f"{part.failing} of {part.measurements} failed"
-    if part.part == "not-blocked":
-        return f"0 of {part.measurements} blocked"
-    return "too little data"
+    `readings` may be of other sites too; unless `exact`, their times are rounded. `notes` are
+    annotations with their numbers.
+    """
+    drawer = _Drawer(incident, Axis(since, until, width), words, exact)
+    return drawer.timeline(readings, lines, notes, id)
 
 
 def usual_interval(readings: Sequence[Reading]) -> float:
@@ -193,66 +72,226 @@ def usual_interval(readings: Sequence[Reading]) -> float:
     return 1.5 * intervals[int(0.9 * (len(intervals) - 1))]
 
 
-def _measured(readings: Sequence[Reading], axis: _Axis) -> Iterable[Band]:
-    """The stretches between readings that follow each other as usual; the rest stays blank."""
-    limit = usual_interval(readings)
-    start: float | None = None
-    for a, b in pairwise(readings):
-        start = a.seconds if start is None else start
-        if b.seconds - a.seconds > limit:
-            yield from _band("measured", start, a.seconds, axis, "measured")
-            start = None
-    if start is not None:
-        yield from _band("measured", start, readings[-1].seconds, axis, "measured")
+class _Drawer:
+    """One incident on one axis, in one language."""
 
+    def __init__(self, incident: Incident, axis: Axis, words: Words, exact: bool) -> None:
+        self.incident, self.axis, self.words, self.exact = incident, axis, words, exact
 
-def _of_episode(episode: Episode, axis: _Axis) -> Iterable[Band]:
-    if episode.onset_earliest is not None:
-        words = f"began between {stamp(episode.onset_earliest)} and {stamp(episode.onset_latest)}"
-        yield from _band("uncertain", episode.onset_earliest, episode.onset_latest, axis, words)
-    start = episode.onset_latest
-    end = episode.end_earliest if episode.end_earliest is not None else episode.last_failing
-    kind: BandKind = "possible" if episode.status == "possible" else "blocked"
-    words = f"{kind} from {stamp(start)} to {stamp(end)}"
-    for gap_start, gap_end in (*episode.gaps, (end, end)):
-        yield from _band(kind, start, gap_start, axis, words)
-        start = gap_end
-    if episode.end_earliest is not None and episode.end_latest is not None:
-        words = f"ended between {stamp(episode.end_earliest)} and {stamp(episode.end_latest)}"
-        yield from _band("uncertain", episode.end_earliest, episode.end_latest, axis, words)
-
-
-def _seen(cut: LineSpan, axis: _Axis) -> bool:
-    return cut.begin_latest <= axis.until and (cut.end_latest or axis.until) >= axis.since
-
-
-def _of_line(cut: LineSpan, axis: _Axis) -> Band:
-    start = cut.begin_earliest if cut.begin_earliest is not None else cut.begin_latest
-    end = cut.end_latest if cut.end_latest is not None else cut.end_earliest
-    x = axis.x(start)
-    states = " and ".join(cut.states)
-    title = f"the line was {states}, at most from {stamp(start)} to {stamp(end)}"
-    return Band(kind="line", x=x, width=max(2.0, round(axis.x(end) - x, 2)), title=title)
-
-
-def _band(kind: BandKind, start: float, end: float, axis: _Axis, title: str) -> Iterable[Band]:
-    if end < axis.since or start > axis.until:
-        return
-    x = axis.x(start)
-    yield Band(kind=kind, x=x, width=max(1.0, round(axis.x(end) - x, 2)), title=title)
-
-
-def _marks(readings: Sequence[Reading], axis: _Axis) -> Iterable[Mark]:
-    places = [axis.x(reading.seconds) for reading in readings]
-    for position, (reading, x) in enumerate(zip(readings, places, strict=True)):
-        beside = places[max(0, position - 1) : position] + places[position + 1 : position + 2]
-        kind = _mark_kind(reading)
-        yield Mark(
-            kind=kind,
-            x=x,
-            tick=any(abs(x - other) < GLYPH_ROOM for other in beside),
-            title=f"{stamp(reading.seconds)}: {reading.status}",
+    def timeline(
+        self,
+        readings: Iterable[Reading],
+        lines: Iterable[LineSpan],
+        notes: Sequence[tuple[int, Note]],
+        id: str,
+    ) -> Timeline:
+        incident, axis, words = self.incident, self.axis, self.words
+        where = place(incident.country)
+        measured = self._by_network(readings)
+        cuts: dict[Network, list[LineSpan]] = defaultdict(list)
+        for span in lines:
+            cuts[span.country, span.asn, "" if span.asn is not None else span.vantage].append(span)
+        flags = self._flags(notes)
+        top = 24.0 + (FLAG_ROOM if flags else 0)
+        lanes = tuple(
+            self._lane(part, measured[part.key], cuts[part.key], top + LANE * position)
+            for position, part in enumerate(incident.networks)
         )
+        bottom = top + LANE * len(lanes) + 4
+        return Timeline(
+            id=id,
+            title=words.text(
+                "{host} by network, {since} to {until}",
+                host=plain(incident.host),
+                since=words.stamp(axis.since),
+                until=words.stamp(axis.until, year=True),
+            ),
+            width=axis.width,
+            height=bottom + (24 if where.zone else 6),
+            top=top,
+            bottom=bottom,
+            since=axis.since,
+            until=axis.until,
+            step=axis.step,
+            lanes=lanes,
+            ticks=axis.ticks(ZoneInfo("UTC"), words),
+            local_ticks=axis.ticks(ZoneInfo(where.zone), words) if where.zone else (),
+            local_name=words.city(where) or None,
+            flags=flags,
+        )
+
+    def _by_network(self, readings: Iterable[Reading]) -> dict[Network, list[Reading]]:
+        incident = self.incident
+        by_network: dict[Network, list[Reading]] = defaultdict(list)
+        for reading in readings:
+            own = (reading.host, reading.country) == (incident.host, incident.country)
+            if own and reading.vantage_kind == "field":
+                if not self.exact:
+                    shown = earlier(reading.seconds)
+                    reading = msgspec.structs.replace(reading, seconds=shown)
+                by_network[reading.network_key].append(reading)
+        for own_readings in by_network.values():
+            own_readings.sort(key=lambda reading: (reading.seconds, reading.id))
+        return by_network
+
+    # --- lanes -----------------------------------------------------------------------------
+
+    def _lane(
+        self, part: NetworkPart, readings: Sequence[Reading], cuts: Sequence[LineSpan], y: float
+    ) -> Lane:
+        axis = self.axis
+        inside = [r for r in readings if axis.since <= r.seconds <= axis.until]
+        bands = [*self._measured(readings)]
+        for episode in self.incident.episodes:
+            if episode.network_key == part.key:
+                bands += self._of_episode(episode)
+        bands += [self._of_line(cut) for cut in cuts if self._is_seen(cut)]
+        note = self._note(part)
+        room = int((axis.width - 6.4 * len(note) - 24) / 7.6)  # what the note leaves to the label
+        said = [band.title for band in bands if band.kind != "measured"]
+        return Lane(
+            key=part.key,
+            label=plain(part.name, max(8, room)),
+            note=note,
+            summary="; ".join([f"{plain(part.name)}: {note}", *said]) + ".",
+            y=y,
+            bands=tuple(bands),
+            marks=tuple(self._marks(inside)) if len(inside) <= MOST_MARKS else (),
+            units=tuple(self._units(inside)),
+        )
+
+    def _note(self, part: NetworkPart) -> str:
+        if part.part in ("blocked", "possible"):
+            message = "{failing} of {n} failed"
+            return self.words.text(message, failing=part.failing, n=part.measurements)
+        if part.part == "not-blocked":
+            return self.words.text("0 of {n} blocked", n=part.measurements)
+        return self.words.text("too little data")
+
+    def _measured(self, readings: Sequence[Reading]) -> Iterable[Band]:
+        """The stretches between readings that follow each other as usual; the rest is blank."""
+        limit = usual_interval(readings)
+        title = self.words.text("measured")
+        start: float | None = None
+        for a, b in pairwise(readings):
+            start = a.seconds if start is None else start
+            if b.seconds - a.seconds > limit:
+                yield from self._band("measured", start, a.seconds, title)
+                start = None
+        if start is not None:
+            yield from self._band("measured", start, readings[-1].seconds, title)
+
+    def _of_episode(self, episode: Episode) -> Iterable[Band]:
+        if episode.onset_earliest is not None:
+            times = episode.onset_earliest, episode.onset_latest
+            title = self._span(N_("began between {start} and {end}"), *times)
+            yield from self._band("uncertain", *times, title)
+        start = episode.onset_latest
+        end = episode.end_earliest if episode.end_earliest is not None else episode.last_failing
+        possible = episode.status == "possible"
+        kind: BandKind = "possible" if possible else "blocked"
+        message = (
+            N_("possible from {start} to {end}")
+            if possible
+            else N_("blocked from {start} to {end}")
+        )
+        for gap_start, gap_end in (*episode.gaps, (end, end)):
+            yield from self._band(kind, start, gap_start, self._span(message, start, gap_start))
+            start = gap_end
+        if episode.end_earliest is not None and episode.end_latest is not None:
+            times = episode.end_earliest, episode.end_latest
+            yield from self._band(
+                "uncertain", *times, self._span(N_("ended between {start} and {end}"), *times)
+            )
+
+    def _is_seen(self, cut: LineSpan) -> bool:
+        axis = self.axis
+        return cut.begin_latest <= axis.until and (cut.end_latest or axis.until) >= axis.since
+
+    def _of_line(self, cut: LineSpan) -> Band:
+        start = cut.begin_earliest if cut.begin_earliest is not None else cut.begin_latest
+        end = cut.end_latest if cut.end_latest is not None else cut.end_earliest
+        x = self.axis.x(start)
+        title = self.words.text(
+            "the line was {states}, at most from {start} to {end}",
+            states=self.words.listed([self.words.text(LINES[state]) for state in cut.states]),
+            start=self.words.stamp(start),
+            end=self.words.stamp(end),
+        )
+        width = max(2.0, round(self.axis.x(end) - x, 2))
+        return Band(kind="line", x=x, width=width, title=title)
+
+    def _span(self, message: str, start: float, end: float) -> str:
+        return self.words.text(message, start=self.words.stamp(start), end=self.words.stamp(end))
+
+    def _band(self, kind: BandKind, start: float, end: float, title: str) -> Iterable[Band]:
+        if end < self.axis.since or start > self.axis.until:
+            return
+        x = self.axis.x(start)
+        width = max(1.0, round(self.axis.x(end) - x, 2))
+        yield Band(kind=kind, x=x, width=width, title=title)
+
+    # --- readings --------------------------------------------------------------------------
+
+    def _marks(self, readings: Sequence[Reading]) -> Iterable[Mark]:
+        places = [self.axis.x(reading.seconds) for reading in readings]
+        for position, (reading, x) in enumerate(zip(readings, places, strict=True)):
+            beside = places[max(0, position - 1) : position] + places[position + 1 : position + 2]
+            status = self.words.text(STATUSES[reading.status])
+            path = f", {reading.path}" if reading.path else ""
+            yield Mark(
+                kind=_mark_kind(reading),
+                x=x,
+                tick=any(abs(x - other) < GLYPH_ROOM for other in beside),
+                title=f"{self.words.stamp(reading.seconds)}: {status}{path}",
+            )
+
+    def _units(self, readings: Sequence[Reading]) -> Iterable[Unit]:
+        axis = self.axis
+        counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        for reading in readings:
+            count = counts[axis.unit_of(reading.seconds)]
+            count[0] += 1
+            count[1] += reading.is_blocked
+        most = max((measured for measured, _ in counts.values()), default=1)
+        labelled = axis.step * axis.scale >= 6.5 * len(str(most)) + 3  # all of a lane, or none
+        for unit, (measured, failing) in sorted(counts.items()):
+            x = axis.x(axis.begin_of(unit))
+            yield Unit(
+                index=unit,
+                begin=axis.begin_of(unit),
+                x=x,
+                width=round(axis.x(axis.begin_of(unit + 1)) - x, 2),
+                height=round(10 * measured / most, 2),
+                label=str(measured) if labelled else "",
+                measured=measured,
+                failing=failing,
+            )
+
+    # --- annotations -----------------------------------------------------------------------
+
+    def _flags(self, notes: Sequence[tuple[int, Note]]) -> tuple[Flag, ...]:
+        """Those of the days shown; numbers that would lie on each other are moved aside."""
+        flags: list[Flag] = []
+        free_from = 0.0
+        for number, note in notes:
+            if note.until <= self.axis.since or note.seconds >= self.axis.until:
+                continue
+            x = self.axis.x(note.seconds)
+            width = max(1.0, round(self.axis.x(note.until) - x, 2))
+            label_x = max(x + width / 2, free_from + _FLAG_WIDTH / 2)
+            label_x = min(label_x, self.axis.width - _FLAG_WIDTH / 2)
+            free_from = label_x + _FLAG_WIDTH / 2
+            flags.append(
+                Flag(
+                    x=x,
+                    width=width,
+                    label_x=round(label_x, 2),
+                    number=number,
+                    title=plain(note.text, 200),
+                )
+            )
+        return tuple(flags)
 
 
 def _mark_kind(reading: Reading) -> MarkKind:
@@ -263,41 +302,6 @@ def _mark_kind(reading: Reading) -> MarkKind:
     if reading.is_suspected:
         return "suspected"
     return "down" if reading.status == "down" else "unknown"
-
-
-def _bars(readings: Sequence[Reading], axis: _Axis) -> Iterable[Bar]:
-    units = Counter(int((reading.seconds - axis.since) // axis.step) for reading in readings)
-    most = max(units.values(), default=1)
-    labelled = axis.step * axis.scale >= 6.5 * len(str(most)) + 3  # all of a lane, or none
-    for unit, number in sorted(units.items()):
-        x = axis.x(axis.since + unit * axis.step)
-        width = axis.x(axis.since + (unit + 1) * axis.step) - x
-        label = str(number) if labelled else ""
-        yield Bar(x=x, width=round(width, 2), height=round(10 * number / most, 2), label=label)
-
-
-def _ticks(axis: _Axis, zone: ZoneInfo) -> tuple[Tick, ...]:
-    """Ticks at midnights (or hours) of `zone`, labelled as often as there is room."""
-    step = timedelta(seconds=axis.step)
-    when = moment(axis.since, zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    ticks: list[Tick] = []
-    free_from = 0.0
-    while when.timestamp() <= axis.until:
-        if when.timestamp() >= axis.since:
-            x = axis.x(when.timestamp())
-            label = _label(when, hours=axis.step < _DAY, first=not ticks)
-            room = 6.2 * len(label)
-            fits = x - room / 2 >= free_from and x + room / 2 <= axis.width
-            ticks.append(Tick(x=x, label=label if fits else ""))
-            free_from = x + room / 2 + 8 if fits else free_from
-        when += step
-    return tuple(ticks)
-
-
-def _label(when: datetime, *, hours: bool, first: bool) -> str:
-    if hours and (when.hour or when.minute):
-        return f"{when:%H:%M}"
-    return f"{when.day} {MONTHS[when.month - 1][:3]}"
 
 
 def close_up(episodes: Sequence[Episode], *, end: bool) -> tuple[float, float] | None:

@@ -15,7 +15,7 @@ from lab.plan import make_plan
 from lab.scenario import Scenario, load_scenario
 from probes.locate import client_hello, neighbour_of, request
 from probes.walks import MOST_HOPS, UNSTORED_HOPS
-from sitewatch.locating import located
+from reports.locating import located
 from storage.records import Walk, WalkHop
 from tests.lab_worlds import require_lab
 

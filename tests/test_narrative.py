@@ -5,7 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from reports.alternatives import alternatives, unknowns
+from reports.alternatives import Alternative
+from reports.alternatives import alternatives as alternatives_of
 from reports.analysis import analyse
 from reports.content import Content, content_of
 from reports.contrasts import Support
@@ -14,7 +15,8 @@ from reports.incidents import Incident, incidents_of
 from reports.narrative import Story, tell
 from reports.places import place
 from reports.readings import Reading
-from reports.wording import between, counted, duration, listed
+from reports.unknowns import unknowns
+from reports.wording import ENGLISH, counted
 from storage.records import utc_seconds
 from storage.store import Store
 from tests.histories import history
@@ -47,6 +49,10 @@ def story(readings: list[Reading], support: Support = NOTHING) -> Story:
     return tell(incident(readings), support)
 
 
+def alternatives(incident: Incident, support: Support) -> list[Alternative]:
+    return alternatives_of(incident, incident.episodes, support)
+
+
 def on(asn: int, letters: str, **how: object) -> list[Reading]:
     return history(letters, asn=asn, vantage=f"v{asn}", **how)  # type: ignore[arg-type]
 
@@ -73,9 +79,12 @@ def test_the_headline_counts_networks_and_measurements_and_names_the_bracket(
 
 
 def test_an_experiment_rules_out_what_the_server_could_do_itself(month: Content) -> None:
-    answers = {a.question: a.answer for a in month.sections[0].alternatives}
+    answers = {a.question: a.answer for a in month.sections[0].episodes[0].alternatives}
     assert answers["The site was down."] == "ruled out"
-    assert answers["The site itself turned visitors from Kazakhstan away."] == "ruled out"
+    assert (
+        answers["The site itself turned visitors away by their country (Kazakhstan)."]
+        == "ruled out"
+    )
     assert answers["The site's address failed, and not its name."] == "ruled out"
     assert answers["The volunteers' own lines were broken."] == "ruled out"
     assert answers["A filter on a volunteer's own computer or router."] == "unlikely"
@@ -124,7 +133,7 @@ def test_what_worked_beside_some_failures_only_is_said_so() -> None:
 def test_the_unknown_names_lone_witnesses_gaps_and_who() -> None:
     lines = unknowns(incident(on(1, "oobb............bb")))
     text = "\n".join(lines)
-    assert "One vantage is the only witness on Network 1 (AS1)" in text
+    assert "one vantage is the only witness on Network 1 (AS1)" in text
     assert "1 gap without measurements" in text
     assert "Whether and when it ended" in text
     assert "not who" in text
@@ -167,21 +176,22 @@ def renamed(reading: Reading, network: str) -> Reading:
     ],
 )
 def test_brackets_are_written_in_both_times(earliest: str, latest: str, text: str) -> None:
-    assert between(at(earliest), at(latest), KZ) == text
+    assert ENGLISH.between(at(earliest), at(latest), KZ) == text
 
 
 def test_a_country_without_one_obvious_time_is_written_in_utc_only() -> None:
-    text = between(at("06-19T15:10"), at("06-19T15:40"), place("RU"))
+    text = ENGLISH.between(at("06-19T15:10"), at("06-19T15:40"), place("RU"))
     assert text == "19 June between 15:10 and 15:40 UTC"
     assert place("XX").name == "XX"
 
 
 def test_counts_durations_and_lists_read_like_words() -> None:
     assert (counted(1, "day"), counted(1200, "day")) == ("1 day", "1,200 days")
+    duration = ENGLISH.duration
     assert duration(15 * 86400 + 3600) == "15 days 1 hour"
     assert duration(7200 + 60) == "2 hours 1 minute"
     assert duration(59) == "1 minute"
-    assert listed(["a", "b", "c", "d"], most=2) == "a, b and 2 others"
+    assert ENGLISH.listed(["a", "b", "c", "d"], most=2) == "a, b and 2 others"
 
 
 def test_public_reports_round_outward(tmp_path: Path) -> None:
@@ -191,8 +201,7 @@ def test_public_reports_round_outward(tmp_path: Path) -> None:
         content = content_of(analysis, generated="2017-07-11", tool="sitewatch 0.1.0")
     assert "between 14:00 and 16:10 UTC" in content.headline
     assert sum("only witness" in line for line in content.sections[0].unknowns) == 2
-    sheet = content.sections[0].episodes[0].sheet
-    assert sheet is not None
+    (sheet,) = content.sections[0].episodes[0].sheets
     assert sheet.seconds % 600 == 0
     marks = content.sections[0].figures[0].wide.lanes[0].marks
     assert all(":00 UTC" in mark.title for mark in marks)

@@ -68,7 +68,8 @@ def show(page: Page, report: Path) -> None:
 def test_the_page_asks_nobody_and_complains_of_nothing(opened: Page, report: Path) -> None:
     show(opened, report)
     assert opened.locator("h1").inner_text().startswith("foreignpolicy.com is blocked on 2 of 3")
-    assert opened.locator("script, link, img, iframe, object").count() == 0
+    assert opened.locator("link, img, iframe, object").count() == 0
+    assert opened.locator("script").count() == 1
 
 
 def test_the_sections_stand_in_their_order(opened: Page, report: Path) -> None:
@@ -77,9 +78,10 @@ def test_the_sections_stand_in_their_order(opened: Page, report: Path) -> None:
         "Key facts",
         "What we do not know",
         "Timeline",
-        "Episodes",
+        "Networks and techniques",
         "Evidence",
-        "What else it could have been",
+        "What stayed reachable",
+        "Did the networks act together?",
         "All sites in the same time",
         "Method",
         "Limitations",
@@ -137,5 +139,6 @@ def test_every_printed_page_is_marked_as_simulated(
 def test_a_hostile_title_does_not_run(opened: Page, tmp_path: Path) -> None:
     show(opened, written(tmp_path, EVIL))
     assert opened.title().endswith("– Sitewatch")
-    assert opened.locator("img, script").count() == 0
+    assert opened.locator("img").count() == 0
+    assert opened.locator("script").count() == 1
     assert opened.get_by_text("onerror").count() > 0

@@ -2,11 +2,12 @@
 
 from itertools import pairwise
 
+from reports.drawing import Lane, Timeline
 from reports.episodes import find_episodes
 from reports.incidents import incidents_of
 from reports.lines import LineSpan
 from reports.readings import Reading
-from reports.timeline import Lane, Timeline, close_up, lay_out
+from reports.timeline import close_up, lay_out
 from tests.histories import HOUR, T0, bracket, history
 
 DAYS = 4 * 24 * HOUR
@@ -65,9 +66,9 @@ def test_close_readings_become_ticks_and_distant_ones_glyphs() -> None:
 def test_the_strip_counts_measurements_per_unit_of_the_axis() -> None:
     readings = history("oooobbbbbo", step=6)
     wide, narrow = drawn(readings), drawn(readings, until=T0 + 60 * 24 * HOUR, width=348)
-    assert [bar.label for bar in wide.lanes[0].bars if bar.label]
-    assert {bar.label for bar in narrow.lanes[0].bars} == {""}
-    assert sum(int(bar.label) for bar in wide.lanes[0].bars) == len(readings)
+    assert [unit.label for unit in wide.lanes[0].units if unit.label]
+    assert {unit.label for unit in narrow.lanes[0].units} == {""}
+    assert sum(int(unit.label) for unit in wide.lanes[0].units) == len(readings)
 
 
 def test_ticks_stand_at_the_midnights_of_utc_and_of_the_country() -> None:

@@ -33,7 +33,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
     default=Path("demo-report"),
     show_default=True,
     metavar="DIR",
-    help="Folder for report.html, report.md, episodes.json and sitewatch.db.",
+    help="Folder for the report and sitewatch.db.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws addresses and hops.")
 @click.option(

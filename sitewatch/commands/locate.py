@@ -13,12 +13,12 @@ from probes.followups import follow_up, walk_anyway
 from probes.measure import Measured
 from probes.prober import Prober
 from probes.rounds import DailyBudget, run_round
+from reports.locating import Located, located
 from sitewatch.commands.measure import prober_of, unlisted
 from sitewatch.consenting import require_consent
 from sitewatch.console import Failed, safe, say, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.judging import judge_and_keep
-from sitewatch.locating import Located, located
 from sitewatch.options import config_option, database_option, normal_url
 from sitewatch.output import offline_sentence
 from sitewatch.pausing import refuse_while_paused, run_unless_paused

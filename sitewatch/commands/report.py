@@ -30,7 +30,7 @@ from storage.store import StoreError
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder for report.html, report.md and episodes.json.",
+    help="Folder for report.html, report.md, episodes.json and records.txt.",
 )
 @config_option
 @database_option

@@ -11,11 +11,17 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from reports.catalogue import N_
+from reports.wording import ENGLISH, Words
 from storage.records import Walk
 
 What: TypeAlias = Literal["swallowed", "answered", "address-swallowed", "reached", "unknown"]
 
-_ANSWERS = {"reset": "a reset", "data": "an answer", "closed": "an end of the connection"}
+_ANSWERS = {
+    "reset": N_("A reset in the name of {name} comes from a box {where}."),
+    "data": N_("An answer in the name of {name} comes from a box {where}."),
+    "closed": N_("An end of the connection in the name of {name} comes from a box {where}."),
+}
 
 
 class Located(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +39,7 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str = ""
 
 
-def located(walks: Sequence[Walk]) -> Located | None:
+def located(walks: Sequence[Walk], words: Words = ENGLISH) -> Located | None:
     """Return what the walks of one follow-up say, None where there are none to the address."""
     named = next((walk for walk in walks if walk.arm == "name@site"), None)
     control = next((walk for walk in walks if walk.arm == "neutral@site"), None)
@@ -55,7 +61,7 @@ def located(walks: Sequence[Walk]) -> Located | None:
         at_asn=_asn(walks, hop or 0),
         by_name=None if control is None or named is None else control.answered_at == peer_at,
     )
-    return msgspec.structs.replace(found, sentence=_sentence(found))
+    return msgspec.structs.replace(found, sentence=_sentence(found, words))
 
 
 def _peer_at(syn: Walk | None, control: Walk | None) -> int | None:
@@ -85,26 +91,46 @@ def _asn(walks: Iterable[Walk], ttl: int) -> int | None:
     return next((hop.asn for hop in hops if hop.asn is not None), None)
 
 
-def _sentence(found: Located) -> str:
-    of = f" of {found.peer_at}" if found.peer_at else ""
-    where = f"at hop {found.hop}{of}{_networks(found)}"
-    only = {True: ", and a neutral name came through", False: "", None: ""}[found.by_name]
+def _sentence(found: Located, words: Words) -> str:
+    where = _where(found, words)
+    sentence = ""
     match found.what:
         case "swallowed":
-            return f"What carries the name {found.name} is swallowed {where}{only}."
+            sentence = words.text(
+                "What carries the name {name} is swallowed {where}.", name=found.name, where=where
+            )
         case "answered":
-            what = _ANSWERS.get(found.answer or "", "an answer")
-            return f"{what.capitalize()} in the site's name comes from {where[3:]}{only}."
+            message = _ANSWERS.get(found.answer or "", _ANSWERS["data"])
+            sentence = words.text(message, name=found.name, where=where)
         case "address-swallowed":
-            return f"Everything sent to {found.address} is swallowed {where}."
+            sentence = words.text(
+                "Everything sent to {address} is swallowed {where}.",
+                address=found.address,
+                where=where,
+            )
         case "reached":
-            reached = f"the site's address at hop {found.hop}"
-            return f"What carries the name {found.name} reaches {reached}."
-    return "The walks do not say where it happens."
+            return words.text(
+                "What carries the name {name} reaches the site's address {where}.",
+                name=found.name,
+                where=where,
+            )
+        case _:
+            return words.text("The walks do not say where it happens.")
+    if found.by_name:
+        sentence += " " + words.text("A neutral name came through on the same way.")
+    return sentence
 
 
-def _networks(found: Located) -> str:
-    names = [f"AS{asn}" for asn in (found.before_asn, found.at_asn) if asn is not None]
-    if not names:
-        return ""
-    return f" ({names[0]})" if len(set(names)) == 1 else f" (between {names[0]} and {names[1]})"
+def _where(found: Located, words: Words) -> str:
+    networks = [f"AS{asn}" for asn in (found.before_asn, found.at_asn) if asn is not None]
+    of = f"{found.hop}/{found.peer_at}" if found.peer_at else f"{found.hop}"
+    if not networks:
+        return words.text("at hop {hop}", hop=of)
+    if len(set(networks)) == 1:
+        return words.text("at hop {hop} ({network})", hop=of, network=networks[0])
+    return words.text(
+        "at hop {hop} (between {first} and {second})",
+        hop=of,
+        first=networks[0],
+        second=networks[1],
+    )

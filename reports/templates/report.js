@@ -1,0 +1,151 @@
+"use strict";
+// The page is whole without this script: it only filters, shows details and opens all for printing.
+(() => {
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const KINDS = ["country", "network", "target"];
+
+  // --- filter ------------------------------------------------------------------------------
+  const form = document.querySelector(".filter");
+  const note = document.querySelector(".filtered");
+  const offered = KINDS.filter((kind) => form.elements[kind].options.length > 2);
+  for (const kind of KINDS) form.querySelector(`[data-of=${kind}]`).hidden = !offered.includes(kind);
+  form.hidden = offered.length === 0;
+
+  const matches = (element, kind) => {
+    const wanted = form.elements[kind].value, own = element.dataset[kind];
+    return !wanted || own === undefined || own.split(" ").includes(wanted);
+  };
+  const apply = () => {
+    for (const element of all("main [data-country], main [data-network], main [data-target]")) {
+      const shown = KINDS.every((kind) => matches(element, kind));
+      if (element instanceof SVGElement) element.classList.toggle("dim", !shown);
+      else element.hidden = !shown;
+    }
+    const chosen = offered.map((kind) => form.elements[kind]).filter((select) => select.value);
+    const words = chosen.map((select) => select.selectedOptions[0].textContent).join(", ");
+    note.textContent = words ? note.dataset.text.replace("{choice}", () => words) : "";
+  };
+  form.addEventListener("change", apply);
+  form.addEventListener("reset", () => setTimeout(apply));
+  form.addEventListener("submit", (event) => event.preventDefault());
+
+  // --- details -----------------------------------------------------------------------------
+  const tip = document.querySelector(".tip");
+  const parts = new WeakMap(); // of a lane: what can be pointed at, as {x, text}
+  let current = null; // the lane that shows a detail
+
+  // Titles would show a second time, and never on touch.
+  for (const title of all("svg.timeline title")) {
+    const owner = title.parentNode;
+    if (owner.matches("svg")) continue;
+    owner.dataset.title = title.textContent;
+    title.remove();
+  }
+  for (const part of all("svg.timeline .lane, svg.timeline .flag")) part.setAttribute("tabindex", "0");
+  for (const flag of all("svg.timeline .flag")) {
+    flag.setAttribute("role", "img");
+    flag.setAttribute("aria-label", flag.dataset.title);
+  }
+
+  const when = (seconds, step) => {
+    const format = { timeZone: "UTC", day: "numeric", month: "long" };
+    if (step < 86400) Object.assign(format, { hour: "2-digit", minute: "2-digit", hour12: false });
+    const say = (moment) => new Intl.DateTimeFormat(document.documentElement.lang, format).format(moment * 1000);
+    return step <= 86400 ? say(seconds) + (step < 86400 ? " UTC" : "") : `${say(seconds)} – ${say(seconds + step - 86400)}`;
+  };
+  const partsOf = (lane) => {
+    if (parts.has(lane)) return parts.get(lane);
+    const svg = lane.ownerSVGElement, { since, step, until } = svg.dataset;
+    const scale = (svg.viewBox.baseVal.width - 12) / (until - since);
+    const found = all(".mark", lane).map((mark) => {
+      const box = mark.getBBox();
+      return { x: box.x + box.width / 2, text: mark.dataset.title };
+    });
+    for (const unit of (lane.dataset.units || "").split(";").filter(Boolean)) {
+      const [index, measured, failing] = unit.split(",").map(Number);
+      const values = { when: when(+since + index * step, +step), failing, n: measured };
+      const text = tip.dataset.unit.replace(/{(\w+)}/g, (_, name) => values[name]);
+      found.push({ x: 6 + (index + 0.5) * step * scale, text });
+    }
+    parts.set(lane, found);
+    return found;
+  };
+  const hide = () => {
+    tip.hidden = true;
+    if (current) current.querySelector(".cursor").setAttribute("d", "");
+    current = null;
+  };
+  const put = (text, x, y) => {
+    tip.textContent = text;
+    tip.hidden = false;
+    const box = tip.getBoundingClientRect(), room = document.documentElement.clientWidth;
+    tip.style.left = `${Math.max(6, Math.min(x - box.width / 2, room - box.width - 6))}px`;
+    tip.style.top = `${y - box.height - 10 > 4 ? y - box.height - 10 : y + 22}px`;
+  };
+  const show = (lane, part, band) => {
+    if (current !== lane) hide();
+    current = lane;
+    const box = lane.querySelector(".hit").getBBox(), matrix = lane.getScreenCTM();
+    const x = part ? part.x : box.x + 60;
+    lane.querySelector(".cursor").setAttribute("d", part ? `M${x} ${box.y + 20}v30` : "");
+    const lines = [lane.querySelector(".name").textContent, part && part.text, band];
+    const place = new DOMPoint(x, box.y + 20).matrixTransform(matrix);
+    put(lines.filter(Boolean).join("\n"), place.x, place.y);
+  };
+  const nearest = (lane, x) => {
+    const found = partsOf(lane);
+    if (!found.length) return null;
+    return found.reduce((best, part) => (Math.abs(part.x - x) < Math.abs(best.x - x) ? part : best));
+  };
+  const point = (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    const flag = target && target.closest("svg.timeline .flag");
+    const lane = target && target.closest("svg.timeline .lane");
+    if (flag) {
+      hide();
+      put(flag.dataset.title, event.clientX, event.clientY);
+    } else if (lane) {
+      const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(lane.getScreenCTM().inverse());
+      const part = nearest(lane, place.x), titled = target.closest("[data-title]");
+      const near = part && (lane.dataset.units || Math.abs(part.x - place.x) < 14) ? part : null;
+      show(lane, near, titled && !titled.matches(".mark") ? titled.dataset.title : "");
+    } else hide();
+  };
+  document.addEventListener("pointermove", (event) => event.pointerType !== "touch" && point(event));
+  document.addEventListener("pointerdown", point);
+  document.addEventListener("scroll", hide, { passive: true });
+
+  document.addEventListener("focusin", (event) => {
+    const flag = event.target.closest("svg.timeline .flag"), lane = event.target.closest("svg.timeline .lane");
+    if (!event.target.matches(":focus-visible")) return;
+    if (lane) show(lane, null, `${lane.getAttribute("aria-label")}\n${tip.dataset.keys}`);
+    else if (flag) {
+      const box = flag.getBoundingClientRect();
+      put(flag.dataset.title, box.x + box.width / 2, box.y);
+    }
+  });
+  document.addEventListener("focusout", hide);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") return hide();
+    const lane = event.target.closest("svg.timeline .lane");
+    if (!lane || !["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
+    event.preventDefault();
+    const found = partsOf(lane), last = found.length - 1;
+    if (last < 0) return;
+    const now = lane.dataset.at === undefined ? -1 : +lane.dataset.at;
+    const steps = { ArrowLeft: now < 0 ? last : Math.max(0, now - 1), ArrowRight: Math.min(last, now + 1), Home: 0, End: last };
+    lane.dataset.at = steps[event.key];
+    show(lane, found[lane.dataset.at]);
+  });
+
+  // --- printing ----------------------------------------------------------------------------
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    hide();
+    closed = all("details:not([open])");
+    for (const part of closed) part.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const part of closed) part.open = false;
+  });
+})();
