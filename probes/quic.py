@@ -119,6 +119,7 @@ def spoke(step: Quic) -> bool:
 
 
 def _connection(server_name: str) -> QuicConnection:
+    import logging
     import ssl
 
     from aioquic.quic.configuration import QuicConfiguration
@@ -128,6 +129,7 @@ def _connection(server_name: str) -> QuicConnection:
         is_client=True, alpn_protocols=[_ALPN], server_name=server_name
     )
     configuration.verify_mode = ssl.CERT_NONE
+    logging.getLogger("quic").setLevel(logging.CRITICAL)  # it quotes what peers say of their errors
     return QuicConnection(configuration=configuration)
 
 

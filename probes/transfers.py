@@ -12,14 +12,13 @@ import asyncio
 from probes.arms import url_in_clear
 from probes.contrasts import Contrast
 from probes.errors import NETWORK_ERRORS, failure_of
-from probes.http import browser_headers
 from probes.prober import Prober
 from probes.tcp import Connection, connect
 from probes.trace import Stage, Trace
 from storage.failures import Failure
 from storage.records import Exchange
 
-ENOUGH = 40 * 1024  # bytes; freezes were measured after 14 to 20 KB
+ENOUGH = 32 * 1024  # bytes; freezes were measured after 14 to 20 KB
 _MOST_REQUESTS = 160
 _AT_ONCE = 8  # requests that wait for their answers
 _ANSWER = b"HTTP/1."
@@ -99,6 +98,6 @@ class _Talk:
 
 def _request(prober: Prober, arm: Contrast) -> bytes:
     host = url_in_clear(arm).removeprefix("http://").partition("/")[0]
-    headers = {"Host": host, **browser_headers(prober.settings.user_agent)}
+    headers = {"Host": host, "User-Agent": prober.settings.user_agent, "Accept": "*/*"}
     lines = [f"GET {arm.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

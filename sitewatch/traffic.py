@@ -8,7 +8,7 @@ body that was cut off counts what the site's system had sent ahead.
 from __future__ import annotations
 
 from storage.failures import Failure
-from storage.records import Connect, Exchange, Handshake, Lookup, Record, Step
+from storage.records import Connect, Exchange, Handshake, Lookup, Quic, Record, Step
 
 _QUERY, _REPLY = 110, 180  # a DNS datagram with IP and UDP headers, there and back
 _REPLY_ANSWER = 16  # each address in it
@@ -18,6 +18,8 @@ _HANDSHAKE = 700  # headers of its segments, and our last flight
 _REQUEST = 700  # as a browser words it
 _AHEAD = 32 * 1024  # sent before our closing reached a site whose page was cut off
 _HEADERS = 1.06  # IP and TCP headers and acknowledgements, beside the payload
+_SHORT_REQUEST = 300  # one of many on a connection
+_INITIALS, _DATAGRAM = 5000, 1280  # QUIC: ours, padded and sent again where nothing answers; theirs
 _HELPER = 12_000  # a helper's handshake, question and answer
 
 
@@ -38,6 +40,8 @@ def _bytes_of_step(step: Step) -> int:
             return _HANDSHAKE + round(payload * _HEADERS)
         case Exchange():
             return _exchange(step)
+        case Quic():
+            return _INITIALS + _DATAGRAM * (step.datagrams_received or 0)
         case _:  # a kind of step that came later and is no bigger than a connection
             return _CONNECT
 
@@ -51,5 +55,7 @@ def _lookup(step: Lookup) -> int:
 
 def _exchange(step: Exchange) -> int:
     headers = sum(len(name) + len(value) + 4 for name, value in step.headers)
+    if step.requests:
+        return step.requests * _SHORT_REQUEST + round((step.wire_bytes or 0) * _HEADERS)
     body = (step.body_bytes or 0) + (_AHEAD if step.truncated else 0)
     return _REQUEST + round((headers + body) * _HEADERS)

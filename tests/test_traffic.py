@@ -20,6 +20,7 @@ from storage.records import (
     Line,
     Lookup,
     Measurement,
+    Quic,
     Reply,
     Step,
     Vantage,
@@ -69,6 +70,15 @@ def test_a_page_that_was_cut_off_counts_what_was_on_its_way() -> None:
     whole = Exchange(url="u", status=200, body_bytes=32_768, **AT)
     cut = Exchange(url="u", status=200, body_bytes=32_768, truncated=True, **AT)
     assert bytes_of_record(measurement(cut)) > bytes_of_record(measurement(whole)) + 30_000
+
+
+def test_many_requests_and_quic_count_what_they_cost() -> None:
+    one = Exchange(url="u", status=200, wire_bytes=40_000, **AT)
+    many = Exchange(url="u", status=200, wire_bytes=40_000, requests=100, **AT)
+    assert bytes_of_record(measurement(many)) > bytes_of_record(measurement(one)) + 60_000
+    shared: Any = {"address": "192.0.2.7", "port": 443, "server_name": "u", **START}
+    silent, answered = (Quic(datagrams_received=count, **shared) for count in (0, 4))
+    assert 1200 < bytes_of_record(measurement(silent)) < bytes_of_record(measurement(answered))
 
 
 @pytest.mark.lab
