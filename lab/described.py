@@ -72,6 +72,7 @@ class Network(Value, frozen=True, kw_only=True):
     antivirus: str = ""  # issuer with which a program on the client's machine opens up all TLS
     old_roots: bool = False  # the client's root store lacks the newer of the lab's two roots
     nat64: bool = False  # the client has IPv6 alone, and reaches IPv4 through a translator
+    tunnel: bool = False  # the client's route leads into a VPN's device
 
 
 class Site(Value, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ from lab.plan import ABROAD, SERVERS, Middle, Plan, PlannedNetwork, make_plan
 from lab.services import serve_everything, serve_helpers
 
 _DEVICE = "net0"
+_TUNNEL = "wg0"  # as VPNs call theirs
 _SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -209,7 +210,8 @@ def _make_namespaces(plan: Plan, order: Order) -> dict[str, _Namespace]:
         netlink.add_local_everything(_DEVICE)
     for name, network in plan.networks.items():
         enter(outer)
-        made[name] = _make_namespace(network.own_addresses(), order)
+        device = _TUNNEL if network.described.tunnel else _DEVICE
+        made[name] = _make_namespace(network.own_addresses(), order, device)
         _mount_files(network, order)
     os.close(outer)
     return made
@@ -224,7 +226,9 @@ def _give_resolver(space: _Namespace, folder: Path) -> None:
     bind(own, Path("/etc/resolv.conf"))
 
 
-def _make_namespace(addresses: list[str], order: Order, *, giants: bool = False) -> _Namespace:
+def _make_namespace(
+    addresses: list[str], order: Order, device_name: str = _DEVICE, *, giants: bool = False
+) -> _Namespace:
     unshare(NEW_NETWORK | NEW_NAMESPACES)
     by_family = {
         six: [address for address in addresses if (":" in address) is six] for six in (False, True)
@@ -234,12 +238,12 @@ def _make_namespace(addresses: list[str], order: Order, *, giants: bool = False)
         with contextlib.suppress(OSError):
             Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
     netlink.set_up("lo")
-    device = open_device(_DEVICE, packet_sockets=order.packet_sockets, giants=giants)
+    device = open_device(device_name, packet_sockets=order.packet_sockets, giants=giants)
     for address in addresses:
-        netlink.add_address(_DEVICE, address)
-    netlink.set_up(_DEVICE)
+        netlink.add_address(device_name, address)
+    netlink.set_up(device_name)
     for family in filter(None, by_family.values()):
-        netlink.add_default_route(_DEVICE, family[0])
+        netlink.add_default_route(device_name, family[0])
     network, mounts = (os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("net", "mnt"))
     return _Namespace(network, mounts, device)
 

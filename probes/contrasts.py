@@ -91,12 +91,13 @@ class Tally:
             counts = self.passed if outcome else self.failed
             counts[arm] = counts.get(arm, 0) + 1
 
-    def is_clear(self) -> bool:
-        """Tell whether enough was tried to know whether the name fails, over both addresses."""
-        arms: tuple[Arm, Arm] = ("name@site", "name@neutral")
-        failed = sum(self.failed.get(arm, 0) for arm in arms)
-        passed = sum(self.passed.get(arm, 0) for arm in arms)
-        return _TEST.decide(failed, passed) is not None
+    def is_clear(self, arm: Arm) -> bool:
+        """Tell whether enough was tried to know whether the name fails in an arm.
+
+        At the site's address it has failed before, in the visit.
+        """
+        before = 1 if arm == "name@site" else 0
+        return _TEST.decide(self.failed.get(arm, 0) + before, self.passed.get(arm, 0)) is not None
 
     def has_passed(self, arm: Arm) -> bool:
         return self.passed.get(arm, 0) > 0
@@ -113,40 +114,38 @@ async def run_contrasts(
     try_arm: TryArm,
     tries: int = MOST_TRIES,
 ) -> Tally:
-    """Run the arms, the named ones until the answer is clear, and all again after a penalty.
+    """Run the arms: those without the name once, then each named one until its answer is clear.
 
-    Returns how the last round of arms went.
+    Returns how the tries went, after a penalty those of the second round alone.
 
-    Only a neutral name that fails at the site's address too can be the work of a penalty. Where
-    no neutral name passes at all nothing can be learnt, and the suspected name is not sent.
+    Where a neutral name fails at the site's address too, that may be the work of a penalty: it is
+    waited out and they are tried once more, before the name is sent again. Where no neutral name
+    passes at all nothing can be learnt, and the suspected name is not sent.
     """
-    tally = await _run(prober, trace, arms, try_arm, range(tries))
+    attempts = range(tries)
+    harmless = [arm for arm in arms if not arm.shows_the_name]
+    tally = await _run_once(prober, trace, harmless, try_arm, attempts[0])
     if tally.has_passed("neutral@neutral") and not tally.has_passed("neutral@site"):
         await prober.rest(PENALTY_SECONDS)
-        tally = await _run(prober, trace, arms, try_arm, range(tries, 2 * tries))
+        attempts = range(tries, 2 * tries)
+        tally = await _run_once(prober, trace, harmless, try_arm, attempts[0])
+    if not tally.passed:
+        return tally
+    for arm in _shuffled([arm for arm in arms if arm.shows_the_name]):
+        for attempt in attempts:
+            outcome = await try_arm(prober, trace, _stage(arm, attempt), arm)
+            tally.note(arm.arm, outcome)
+            if outcome is None or tally.is_clear(arm.arm):
+                break
     return tally
 
 
-async def _run(
-    prober: Prober,
-    trace: Trace,
-    arms: Sequence[Contrast],
-    try_arm: TryArm,
-    attempts: range,
+async def _run_once(
+    prober: Prober, trace: Trace, arms: Sequence[Contrast], try_arm: TryArm, attempt: int
 ) -> Tally:
     tally = Tally({}, {})
-    harmless = [arm for arm in arms if not arm.shows_the_name]
-    for arm in _shuffled(harmless):
-        tally.note(arm.arm, await try_arm(prober, trace, _stage(arm, attempts[0]), arm))
-    if not tally.passed:
-        return tally
-    named = [arm for arm in arms if arm.shows_the_name]
-    for attempt in attempts:
-        for arm in _shuffled(named):
-            outcome = await try_arm(prober, trace, _stage(arm, attempt), arm)
-            tally.note(arm.arm, outcome)
-        if tally.is_clear() or not (tally.failed or tally.passed):
-            break
+    for arm in _shuffled(arms):
+        tally.note(arm.arm, await try_arm(prober, trace, _stage(arm, attempt), arm))
     return tally
 
 

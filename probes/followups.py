@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
@@ -11,23 +11,27 @@ from urllib.parse import urlsplit
 from probes.agreement import agreement_of
 from probes.arms import DNS_PORT, HTTP_PORT, try_hello, try_question
 from probes.contrasts import MOST_TRIES, TryArm, plan, run_contrasts
-from probes.locate import Place, locate
+from probes.locate import Place, locate, see_where_it_ends
 from probes.paired import run_paired
 from probes.prober import Prober
 from probes.quic import run_quic
 from probes.requests_in_clear import run_requests
 from probes.suspicion import (
+    Endpoint,
     Suspect,
     doubted_lookup,
     failed_handshake,
     failed_request,
+    is_opened_outside,
     looks_wrong,
+    no_name_passed,
     silent_quic,
     slow_exchange,
     stalled_exchange,
+    unopened_endpoint,
 )
 from probes.trace import Trace
-from storage.records import Connect, Measurement, Record, utc_text
+from storage.records import Connect, HelperAnswer, Measurement, Record, Step, utc_text
 
 Keep = Callable[[Record, Mapping[str, bytes]], Awaitable[str]]
 
@@ -48,6 +52,8 @@ class Experiment:
 
     run: Callable[[Trace], Awaitable[None]]
     walks: bool = False
+    # Do the steps of the follow-ups before it call for it?
+    called_for: Callable[[Sequence[Step]], bool] = lambda _: True
 
 
 def experiments(prober: Prober, measured: Measurement) -> list[Experiment]:
@@ -69,11 +75,15 @@ def _of_what_failed(prober: Prober, measured: Measurement, attempt: int) -> list
     steps, helpers = measured.steps, measured.helpers
     hello, request = failed_handshake(steps, attempt), failed_request(steps, helpers, attempt)
     question, stalled = doubted_lookup(steps), stalled_exchange(steps, attempt)
+    unopened = unopened_endpoint(steps, helpers, attempt)
     wanted: list[Experiment] = []
     if hello is not None:
         wanted += _contrast(prober, hello, try_hello)
     elif request is not None:
         wanted += _requests(prober, request)
+    elif unopened is not None:
+        wanted.append(Experiment(partial(see_where_it_ends, prober, endpoint=unopened)))
+    wanted += _deaf_address(prober, hello or request, helpers)
     if question is not None:
         wanted += _contrast(prober, question, try_question, DNS_PORT, tries=1)
     if stalled is not None:
@@ -82,6 +92,8 @@ def _of_what_failed(prober: Prober, measured: Measurement, attempt: int) -> list
         wanted.append(_walk(prober, Place(hello, "hello")))
     elif request is not None:
         wanted.append(_walk(prober, Place(request, "request")))
+    if question is not None and prober.settings.tier == "conspicuous":
+        wanted.append(_walk(prober, Place(question, "question")))
     return wanted
 
 
@@ -92,6 +104,19 @@ def _of_what_came(prober: Prober, measured: Measurement, attempt: int) -> list[E
     if slow is None:
         return []
     return [Experiment(partial(run_paired, prober, suspect=slow, stopped=False))]
+
+
+def _deaf_address(
+    prober: Prober, suspect: Suspect | None, helpers: Sequence[HelperAnswer]
+) -> list[Experiment]:
+    """Return the look where packets end, for an address at which every name turned out to fail."""
+    if suspect is None:
+        return []
+    place = Endpoint(suspect.address, suspect.port)
+    if not is_opened_outside(place, helpers):
+        return []
+    run = partial(see_where_it_ends, prober, endpoint=place)
+    return [Experiment(run, called_for=partial(no_name_passed, place=place))]
 
 
 def walk_anyway(prober: Prober, measured: Measurement) -> Experiment | None:

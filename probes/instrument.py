@@ -81,3 +81,8 @@ def is_hosting(network: str | None) -> bool:
     """Tell whether a network's name is that of a host of servers or of a VPN."""
     words = (network or "").lower()
     return any(word in words for word in _HOSTING)
+
+
+def is_elsewhere(registered: str | None, told: str | None) -> bool:
+    """Tell whether a network is registered in a country that is not the one told."""
+    return registered is not None and told is not None and registered != told

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from probes.instrument import is_hosting, leaves_by_tunnel
+from probes.dns import servers_behind_stub
+from probes.instrument import is_elsewhere, is_hosting, leaves_by_tunnel
 from probes.neutral import Neutral, clock_offset, intercepting_issuer
 from probes.prober import NeutralHost, Prober
 from probes.visit import Visit
@@ -94,7 +95,7 @@ async def _look(prober: Prober, known_offset_us: int | None) -> Look:
         ipv4=_family_passed(visited, issuer, ipv6=False),
         ipv6=_family_passed(visited, issuer, ipv6=True),
         resolver_asn=_resolver_asn(prober, resolvers),
-        resolver_at_home=stands_at_home(prober.system_server),
+        resolver_at_home=resolver_stands_at_home(prober.system_server),
         diverted=is_diverted(resolvers, prober.system_server, prober.settings.resolvers.public),
         nat64=nat64,
         intercepted=_intercepted(visited, issuer),
@@ -138,6 +139,15 @@ def stands_at_home(server: str | None) -> bool | None:
     return None if address.is_loopback else not address.is_global
 
 
+def resolver_stands_at_home(server: str | None) -> bool | None:
+    """Tell whether the system's resolver, or whomever a stub on this machine asks, is at home."""
+    known = stands_at_home(server)
+    if known is not None or server is None:
+        return known
+    asked = [stands_at_home(each) for each in servers_behind_stub()]
+    return any(asked) if asked and None not in asked else None
+
+
 def _intercepted(visited: Sequence[Neutral], issuer: str | None) -> bool | None:
     """Tell whether one unknown authority opens up all TLS here; None where no chain was shown."""
     if issuer is not None:
@@ -146,13 +156,19 @@ def _intercepted(visited: Sequence[Neutral], issuer: str | None) -> bool | None:
 
 
 def _tunnelled(prober: Prober) -> bool | None:
-    """Tell whether a VPN is suspected: by the default route, or by a network of servers."""
-    by_route = leaves_by_tunnel()
-    networks = (
-        [prober.networks.network_of(a) for a in prober.own.public()] if prober.networks else []
+    """Tell whether a VPN is suspected.
+
+    By the default route, by a network of servers, or by one that is registered in another country
+    than the one in which this installation says it is.
+    """
+    table, country = prober.networks, prober.vantage.country
+    networks = [table.network_of(address) for address in prober.own.public()] if table else []
+    by_network = any(
+        is_hosting(network.name) or is_elsewhere(network.country, country)
+        for network in networks
+        if network is not None
     )
-    by_network = any(is_hosting(network.name) for network in networks if network is not None)
-    return True if by_network else by_route
+    return True if by_network else leaves_by_tunnel()
 
 
 async def _visit(prober: Prober, neutral: Neutral) -> None:

@@ -10,21 +10,23 @@ from typing import Literal
 
 from probes.addresses import is_forbidden
 from probes.answers import query
+from probes.bare_walks import walk_ack, walk_syn
 from probes.prober import Prober
-from probes.suspicion import Suspect
+from probes.repeating_walks import walk_many_names, walk_questions
+from probes.suspicion import Endpoint, Suspect
+from probes.tcp import connect
 from probes.trace import Stage, Trace
 from probes.walks import (
     MOST_HOPS,
     Target,
     repeats_quickly,
-    walk_many_names,
     walk_one_name,
-    walk_questions,
-    walk_syn,
 )
 from storage.records import Walk
 
 _FURTHER = 2  # times to live tried beyond the one at which the peer answers a neutral name
+_PAIRS = 2  # of walks to an address and to its neighbour
+HTTP_PORT, HTTPS_PORT = 80, 443
 _QUESTION_PATIENCE = 1.0  # seconds for each time to live
 
 
@@ -78,9 +80,7 @@ async def locate(prober: Prober, trace: Trace, place: Place) -> None:
     if place.kind == "question":
         await _locate_question(prober, trace, suspect, conspicuous=conspicuous)
         return
-    beside = [suspect.address, neighbour_of(suspect.address)]
-    targets = [Target(address, suspect.port) for address in beside if address is not None]
-    await asyncio.gather(*(walk_syn(trace, Stage("ttl-walk"), target) for target in targets))
+    await walk_beside(prober, trace, Endpoint(suspect.address, suspect.port), Stage("ttl-walk"))
     neutral = next((each.name for each in prober.neutrals if each.name != suspect.name), None)
     most = MOST_HOPS
     if neutral is not None:
@@ -90,6 +90,48 @@ async def locate(prober: Prober, trace: Trace, place: Place) -> None:
     if repeats_quickly() or conspicuous:
         stage = Stage("ttl-walk", arm="name@site")
         await _walk_name(prober, trace, place, suspect.name, stage, most)
+
+
+async def walk_beside(
+    prober: Prober, trace: Trace, endpoint: Endpoint, stage: Stage
+) -> tuple[Walk, Walk | None]:
+    """Walk with SYNs to an address and to the one beside it, at the same time."""
+    beside = neighbour_of(endpoint.address)
+    addresses = [endpoint.address] if beside is None else [endpoint.address, beside]
+    async with prober.walking:
+        walks = await asyncio.gather(
+            *(walk_syn(trace, stage, Target(each, endpoint.port)) for each in addresses)
+        )
+    return walks[0], walks[1] if beside is not None else None
+
+
+async def see_where_it_ends(prober: Prober, trace: Trace, *, endpoint: Endpoint) -> None:
+    """See whether packets to an address end on the way, and whether another port of it answers.
+
+    Nothing here carries a name. The walks beside one another are made twice, since a router may
+    keep silent once by chance; one pair is enough where the address' packets go as far as others.
+    """
+    for attempt in range(_PAIRS):
+        stage = Stage("ttl-walk", attempt=attempt)
+        own, beside = await walk_beside(prober, trace, endpoint, stage)
+        distance = own.answered_at if own.answer == "peer" else None
+        if distance is not None:
+            target = Target(endpoint.address, endpoint.port)
+            async with prober.walking:
+                await walk_ack(trace, stage, target, distance + 1)
+        elif beside is None or _reach(own) + 1 >= _reach(beside):
+            break
+    other = HTTP_PORT if endpoint.port != HTTP_PORT else HTTPS_PORT
+    opened = await connect(
+        trace, Stage("contrast"), endpoint.address, other, prober.settings.limits.connect_timeout
+    )
+    if opened is not None:
+        opened.close()
+
+
+def _reach(walk: Walk) -> int:
+    """Return the highest time to live at which anybody answered."""
+    return max(walk.answered_at or 0, walk.last_router or 0)
 
 
 async def _walk_name(

@@ -56,11 +56,14 @@ async def measure(
             record = record_of(prober, trace, url, started, round_id, complete=complete)
             if complete or trace.steps:
                 kept = await keep(record, prober.own.scrub_blobs(trace.blobs))
-        follow_ups = [
-            each
-            for experiment in experiments(prober, record)
-            if (each := await follow_up(prober, record, kept, experiment, keep, budget))
-        ]
+        follow_ups: list[tuple[str, Measurement]] = []
+        for experiment in experiments(prober, record):
+            steps = [step for _, followed in follow_ups for step in followed.steps]
+            if not experiment.called_for(steps):
+                continue
+            followed_up = await follow_up(prober, record, kept, experiment, keep, budget)
+            if followed_up is not None:
+                follow_ups.append(followed_up)
     return Measured(kept, record, tuple(follow_ups))
 
 

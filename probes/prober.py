@@ -25,6 +25,7 @@ _FEWEST = 4
 _LONG = 1.0  # seconds after which a wait for the network gives the slot to others
 _MOST_WAITING = 40
 _MOST_SILENT = 3  # QUIC handshakes without a word before none is tried any more
+_MOST_WALKING = 3  # pairs of walks at once: each pair has up to 48 sockets
 
 _T = TypeVar("_T")
 
@@ -57,6 +58,7 @@ class Prober:
     doh: Sequence[DohResolver] = ()
     slots: asyncio.Semaphore = field(init=False)
     listening: asyncio.Semaphore = field(init=False)
+    walking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_WALKING))
     _waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_WAITING))
     _quic_passed: bool = False
     _quic_silent: int = 0

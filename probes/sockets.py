@@ -100,12 +100,28 @@ async def readable(sock: socket.socket, timeout: float) -> bool:
     ready = asyncio.Event()
     loop.add_reader(sock, ready.set)
     try:
-        async with asyncio.timeout(timeout):
-            await ready.wait()
-    except TimeoutError:
-        return False
+        return await _set_within(ready, timeout)
     finally:
         loop.remove_reader(sock)
+
+
+async def writable(sock: socket.socket, timeout: float) -> bool:
+    """Wait until a connection is open or has failed; False where `timeout` seconds pass first."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_writer(sock, ready.set)
+    try:
+        return await _set_within(ready, timeout)
+    finally:
+        loop.remove_writer(sock)
+
+
+async def _set_within(event: asyncio.Event, timeout: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout):
+            await event.wait()
+    except TimeoutError:
+        return False
     return True
 
 

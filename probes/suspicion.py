@@ -6,8 +6,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from probes.addresses import endpoint
 from storage.failures import Failure
-from storage.records import Exchange, Handshake, HelperAnswer, Lookup, Quic, Step
+from storage.records import (
+    Connect,
+    Exchange,
+    Handshake,
+    HelperAnswer,
+    Lookup,
+    Quic,
+    Step,
+)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address and a port of it."""
+
+    address: str
+    port: int
 
 
 @dataclass(frozen=True)
@@ -33,29 +50,91 @@ def looks_wrong(steps: Sequence[Step], helpers: Sequence[HelperAnswer], attempt:
 
 
 def failed_handshake(steps: Sequence[Step], attempt: int) -> Suspect | None:
-    """Return the first failed handshake of one attempt, of the system's addresses if any."""
-    mine = [step for step in steps if step.attempt == attempt]
-    preferred = [*_of_the_system(mine), *mine]
-    for step in preferred:
-        if isinstance(step, Handshake) and _failed(step) and step.server_name:
-            return Suspect(step.server_name, step.address, step.port)
+    """Return the last failed handshake up to an attempt, of the system's addresses if any."""
+    for each in range(attempt, -1, -1):
+        mine = [step for step in steps if step.attempt == each]
+        for step in [*_of_the_system(mine), *mine]:
+            if not isinstance(step, Handshake) or not _failed(step) or not step.server_name:
+                continue
+            if _never_opened_after(steps, each, step.address, step.port):
+                return Suspect(step.server_name, step.address, step.port)
     return None
 
 
 def failed_request(
     steps: Sequence[Step], helpers: Sequence[HelperAnswer], attempt: int
 ) -> Suspect | None:
-    """Return the first request in clear of one attempt that got no page, or another one."""
-    mine = [step for step in steps if step.attempt == attempt]
-    for step in _of_the_system(mine):
-        if not isinstance(step, Exchange) or not step.url.startswith("http:"):
-            continue
-        parts = urlsplit(step.url)
-        if parts.hostname and (_failed(step) or _page_differs([step], helpers)):
-            path = parts._replace(scheme="", netloc="", fragment="").geturl()
-            began = step.status is not None and _failed(step)
-            return Suspect(parts.hostname, step.address, parts.port or 80, path or "/", began)
+    """Return the last request in clear up to an attempt that got no page, or another one."""
+    for each in range(attempt, -1, -1):
+        for step in _of_the_system([step for step in steps if step.attempt == each]):
+            if not isinstance(step, Exchange) or not step.url.startswith("http:"):
+                continue
+            parts = urlsplit(step.url)
+            wrong = _failed(step) or _page_differs([step], helpers)
+            port = parts.port or 80
+            if parts.hostname and wrong and _never_opened_after(steps, each, step.address, port):
+                path = parts._replace(scheme="", netloc="", fragment="").geturl()
+                began = step.status is not None and _failed(step)
+                return Suspect(parts.hostname, step.address, port, path or "/", began)
     return None
+
+
+def unopened_endpoint(
+    steps: Sequence[Step], helpers: Sequence[HelperAnswer], attempt: int
+) -> Endpoint | None:
+    """Return the first of the system's addresses that never opened, while a helper opens it.
+
+    None where any other of them did.
+    """
+    last = max((step.hop for step in steps), default=0)
+    tried = [
+        step
+        for step in _of_the_system(steps)
+        if isinstance(step, Connect) and step.hop == last and step.port
+    ]
+    if any(not _failed(step) for step in tried):
+        return None
+    latest = (step for step in tried if step.attempt == attempt)
+    endpoints = [Endpoint(step.address, step.port) for step in latest]
+    return next((each for each in endpoints if is_opened_outside(each, helpers)), None)
+
+
+def is_opened_outside(place: Endpoint, helpers: Iterable[HelperAnswer]) -> bool:
+    """Tell whether any helper opened a connection to it."""
+    shown = endpoint(place.address, place.port)
+    return any(
+        shown in helper.connect and bool(helper.connect[shown].status)
+        for helper in helpers
+        if helper.answered
+    )
+
+
+def no_name_passed(steps: Sequence[Step], place: Endpoint) -> bool:
+    """Tell whether contrasts were run at an address and no arm got anything from there."""
+    sent = [
+        step
+        for step in steps
+        if isinstance(step, Handshake | Exchange | Connect)
+        and step.purpose == "contrast"
+        and step.address == place.address
+    ]
+    answers = [step for step in sent if isinstance(step, Handshake) and step.bytes_received]
+    pages = [step for step in sent if isinstance(step, Exchange) and step.status is not None]
+    return bool(sent) and not answers and not pages
+
+
+def _never_opened_after(steps: Sequence[Step], attempt: int, address: str, port: int) -> bool:
+    """Tell whether no later attempt opened a connection there: a penalty may forbid it.
+
+    After a name was cut off nothing at all may pass to its address for minutes.
+    """
+    return not any(
+        isinstance(step, Connect)
+        and step.attempt > attempt
+        and (step.address, step.port) == (address, port)
+        and not _failed(step)
+        for step in steps
+    )
 
 
 def doubted_lookup(steps: Sequence[Step]) -> Suspect | None:

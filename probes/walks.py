@@ -3,19 +3,19 @@
 A router at which a packet's time ran out says so (ICMP); who answers earlier than the peer sits on
 the way; behind who swallows a packet nobody answers any more. The technique of one connection with
 one name rests on the kernel's own repetitions: the segment is sent again and again while only its
-time to live is raised, so that whoever reads names on the way reads this one once.
+time to live is raised, so that whoever reads names on the way reads this one once. Walks that carry
+no name are in `bare_walks`, those that repeat it in `repeating_walks`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
-import struct
 from dataclasses import dataclass, field
 
 import msgspec
 
-from probes.addresses import family_of
 from probes.errors import NETWORK_ERRORS, failure_of
 from probes.sockets import (
     TCP_RTO_MAX_MS,
@@ -31,14 +31,14 @@ from storage.failures import Failure
 from storage.records import Walk, WalkAnswer, WalkHop, WalkMethod
 
 MOST_HOPS = 24
+_HOME_PREFIX = 48  # the most that a customer gets of IPv6: his own routers are in it
 UNSTORED_HOPS = 2  # the nearest routers would tell where the volunteer is
-_ENDS_AFTER_SILENCE = 5  # times to live in a row that nobody answers
-_SYN_PATIENCE = 2.0  # seconds; all times to live are tried at once
+ENDS_AFTER_SILENCE = 5  # times to live in a row that nobody answers
 _REPETITION_MS = 1000  # the longest wait of the kernel before it repeats a segment
 _REPETITION_PATIENCE = 3.0  # seconds until a repetition is given up
 _POLL = 0.01
-_GOES_ON = frozenset({"router", "silence"})
-_SLACK = 0.05  # seconds more than a round trip, less than any kernel's first repetition
+GOES_ON = frozenset({"router", "silence"})
+SLACK = 0.05  # seconds more than a round trip, less than any kernel's first repetition
 
 
 @dataclass
@@ -47,10 +47,27 @@ class Steps:
 
     trace: Trace
     hops: list[WalkHop] = field(default_factory=list)
+    public_from: int | None = None
 
     def add(self, ttl: int, answer: WalkAnswer, router: str | None, after_us: int) -> None:
+        if self.public_from is None and answer == "router" and self._is_beyond_home(router):
+            self.public_from = ttl
         asn = self.trace.asn_of(router)
         self.hops.append(WalkHop(ttl=ttl, answer=answer, asn=asn, after_us=after_us))
+
+    def _is_beyond_home(self, router: str | None) -> bool:
+        """Tell whether a router has a public address, in IPv6 one outside of the own prefix."""
+        if router is None or self.trace.own.is_own(router):
+            return False
+        address = ipaddress.ip_address(router.split("%")[0])
+        if isinstance(address, ipaddress.IPv4Address):
+            return address.is_global
+        homes = (
+            ipaddress.ip_network((own, _HOME_PREFIX), strict=False)
+            for own in self.trace.own.public()
+            if ":" in own
+        )
+        return address.is_global and not any(address in home for home in homes)
 
     def replace_last(self, answer: WalkAnswer) -> None:
         """Note what came late for the last time to live."""
@@ -75,7 +92,7 @@ class Steps:
     ) -> Walk:
         """Append the step of a finished walk; the nearest hops stay out of it."""
         routers = [hop.ttl for hop in self.hops if hop.answer == "router"]
-        answered = next((h for h in self.hops if h.answer not in _GOES_ON), None)
+        answered = next((h for h in self.hops if h.answer not in GOES_ON), None)
         silent = self.hops[-self.silent_at_end()].ttl if self.silent_at_end() else None
         walk = Walk(
             purpose="ttl-walk",
@@ -90,6 +107,7 @@ class Steps:
             answer=answered.answer if answered else None,
             silent_from=None if answered else silent,
             last_router=max(routers, default=None),
+            public_from=self.public_from,
             failure=failure,
             start=watch.start,
             duration_us=watch.microseconds(),
@@ -107,49 +125,8 @@ class Target:
     name: str | None = None
 
 
-# --- SYNs: no name at all ------------------------------------------------------------------------
-
-
-async def walk_syn(trace: Trace, stage: Stage, target: Target) -> Walk:
-    """Send a SYN with each time to live; it carries no name. All at once, on fresh ports."""
-    watch, steps = trace.watch(), Steps(trace)
-    found = await asyncio.gather(*(_one_syn(trace, target, ttl) for ttl in range(1, MOST_HOPS + 1)))
-    for hop in found:
-        ttl, answer, router, after = hop
-        steps.add(ttl, answer, router, after)
-        if answer not in _GOES_ON:
-            break
-    del steps.hops[_end(steps.hops) :]
-    return steps.record(stage, "syn", target, None, watch)
-
-
-def _end(hops: list[WalkHop]) -> int:
-    """Return how many hops are worth keeping: a long silence at the end is cut short."""
-    last = max((at for at, hop in enumerate(hops) if hop.answer != "silence"), default=-1)
-    return min(len(hops), last + 1 + _ENDS_AFTER_SILENCE)
-
-
-async def _one_syn(
-    trace: Trace, target: Target, ttl: int
-) -> tuple[int, WalkAnswer, str | None, int]:
-    watch = trace.watch()
-    answer: WalkAnswer = "peer"
-    router: str | None = None
-    with socket.socket(family_of(target.address), socket.SOCK_STREAM) as sock:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        try:
-            hear_icmp_errors(sock)
-            set_ttl(sock, ttl)
-            async with asyncio.timeout(_SYN_PATIENCE):
-                await asyncio.get_running_loop().sock_connect(sock, (target.address, target.port))
-            trace.own.learn(sock)
-        except NETWORK_ERRORS as error:
-            answer, router = _answer_of(failure_of(error), sock)
-    return ttl, answer, router, watch.microseconds()
-
-
-def _answer_of(failure: Failure, sock: socket.socket) -> tuple[WalkAnswer, str | None]:
+def answer_of(failure: Failure, sock: socket.socket) -> tuple[WalkAnswer, str | None]:
+    """Return what a failure on a socket means for a walk, and which router said it."""
     icmp = icmp_error(sock)
     if icmp is not None and icmp.time_exceeded:
         return "router", icmp.sender
@@ -160,6 +137,26 @@ def _answer_of(failure: Failure, sock: socket.socket) -> tuple[WalkAnswer, str |
     if failure in {Failure.HOST_UNREACHABLE, Failure.NETWORK_UNREACHABLE}:
         return "unreachable", None
     return "silence", None
+
+
+async def heard(sock: socket.socket, seconds: float) -> WalkAnswer:
+    """Return what comes back in so many seconds. The error of a router ends nothing here."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        try:
+            return "data" if sock.recv(65536, socket.MSG_DONTWAIT) else "closed"
+        except BlockingIOError:
+            # The waiting is on the network, not on purpose: it follows the loop's own time.
+            if not await readable(sock, deadline - loop.time()):
+                return "silence"
+        except OSError as error:
+            failure = failure_of(error)
+            if failure in {Failure.HOST_UNREACHABLE, Failure.NETWORK_UNREACHABLE}:
+                return "router"
+            if failure in {Failure.CONNECTION_RESET, Failure.CONNECTION_REFUSED}:
+                return "reset"
+            raise
 
 
 # --- one connection, one name --------------------------------------------------------------------
@@ -202,7 +199,7 @@ async def walk_one_name(
         trace.steps.pop()
         opened.sock.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, _REPETITION_MS)
         hear_icmp_errors(opened.sock)
-        window = 1.25 * round_trip + _SLACK
+        window = 1.25 * round_trip + SLACK
         await _raise_ttl(trace, steps, opened, data, window, most)
     except NETWORK_ERRORS as error:
         failure = failure_of(error)
@@ -230,10 +227,10 @@ async def _raise_ttl(
             if state is None or state.retransmissions <= sent_again:
                 return  # this kernel does not repeat, or no longer
             sent_again = state.retransmissions
-        answer = answer or await _heard(opened.sock, window)
+        answer = answer or await heard(opened.sock, window)
         steps.add(ttl, answer, None, watch.microseconds())
         watch = trace.watch()
-        if answer not in _GOES_ON or steps.silent_at_end() >= _ENDS_AFTER_SILENCE:
+        if answer not in GOES_ON or steps.silent_at_end() >= ENDS_AFTER_SILENCE:
             return
 
 
@@ -251,95 +248,12 @@ async def _until_repeated(
         state = tcp_state(sock)
         if state is None or state.retransmissions > before:
             break
-        answer = await _heard(sock, _POLL)
+        answer = await heard(sock, _POLL)
         state = tcp_state(sock)
         if answer != "silence" and state is not None and state.retransmissions > before:
             return late, answer
         if answer != "silence":
             late = answer
-        if answer not in _GOES_ON:
+        if answer not in GOES_ON:
             break
     return late, None
-
-
-async def _heard(sock: socket.socket, seconds: float) -> WalkAnswer:
-    """Return what comes back in so many seconds. The error of a router ends nothing here."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while True:
-        try:
-            return "data" if sock.recv(65536, socket.MSG_DONTWAIT) else "closed"
-        except BlockingIOError:
-            # The waiting is on the network, not on purpose: it follows the loop's own time.
-            if not await readable(sock, deadline - loop.time()):
-                return "silence"
-        except OSError as error:
-            failure = failure_of(error)
-            if failure in {Failure.HOST_UNREACHABLE, Failure.NETWORK_UNREACHABLE}:
-                return "router"
-            if failure in {Failure.CONNECTION_RESET, Failure.CONNECTION_REFUSED}:
-                return "reset"
-            raise
-
-
-# --- a connection, or a question, for every time to live: these repeat the name ------------------
-
-
-async def walk_many_names(
-    trace: Trace, stage: Stage, target: Target, data: bytes, timeout: float
-) -> Walk:
-    """Send `data` on a connection of its own for every time to live, one after the other."""
-    watch, steps = trace.watch(), Steps(trace)
-    failure = None
-    for ttl in range(1, MOST_HOPS + 1):
-        opened = await connect(trace, stage, target.address, target.port, timeout)
-        failed = trace.steps.pop()
-        if opened is None:
-            failure = Failure(failed.failure or Failure.UNKNOWN)
-            break
-        step = trace.watch()
-        try:
-            hear_icmp_errors(opened.sock)
-            set_ttl(opened.sock, ttl)
-            await opened.send(data)
-            answer = await _heard(opened.sock, failed.duration_us / 1e6 * 1.25 + _SLACK * 3)
-        except NETWORK_ERRORS as error:
-            failure = failure_of(error)
-            break
-        finally:
-            opened.close()
-        steps.add(ttl, answer, None, step.microseconds())
-        if answer not in _GOES_ON or steps.silent_at_end() >= _ENDS_AFTER_SILENCE:
-            break
-    return steps.record(stage, "many-hellos", target, failure, watch)
-
-
-async def walk_questions(
-    trace: Trace, stage: Stage, target: Target, query: bytes, timeout: float
-) -> Walk:
-    """Send a DNS question with every time to live; a liar on the way answers before the server."""
-    watch, steps = trace.watch(), Steps(trace)
-    for ttl in range(1, MOST_HOPS + 1):
-        step = trace.watch()
-        answer, router = await _one_question(target, query, ttl, timeout)
-        steps.add(ttl, answer, router, step.microseconds())
-        if answer not in _GOES_ON or steps.silent_at_end() >= _ENDS_AFTER_SILENCE:
-            break
-    return steps.record(stage, "dns", target, None, watch)
-
-
-async def _one_question(
-    target: Target, query: bytes, ttl: int, timeout: float
-) -> tuple[WalkAnswer, str | None]:
-    with socket.socket(family_of(target.address), socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)
-        try:
-            hear_icmp_errors(sock)
-            set_ttl(sock, ttl)
-            sock.connect((target.address, target.port))
-            sock.send(query)
-            async with asyncio.timeout(timeout):
-                await asyncio.get_running_loop().sock_recv(sock, 4096)
-        except NETWORK_ERRORS as error:
-            return _answer_of(failure_of(error), sock)
-    return "data", None

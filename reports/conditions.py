@@ -12,6 +12,7 @@ from reports.attempts import Outcome
 from reports.evidence import Evidence
 from reports.techniques import in_words, is_special
 from reports.text import plain
+from reports.ways import Cut
 from storage.records import Handshake, Layer
 
 # Failures that a server can cause by itself, by the visitor's country (design, two witnesses).
@@ -57,10 +58,20 @@ def nothing_tried(e: Evidence) -> Finding | None:
 def injected(e: Evidence) -> Finding | None:
     """The race is one kind of evidence, the encrypted resolver's answer the other."""
     failed = e.failed
-    if failed is None or not (e.repeated and e.racing and e.false_answers):
+    if failed is None or not (e.repeated and e.racing and e.encrypted_works):
         return None
-    words = {"name": plain(e.name), "address": plain(min(e.false_answers))}
-    return Finding(layer="dns", technique="injected", words=words)
+    if e.false_answers:
+        said = f"it named {plain(min(e.false_answers))}, which is not the site's"
+    elif failed.layer == "dns" and failed.technique is not None:
+        said = in_words(f"dns.{failed.technique}")
+    else:
+        return None
+    return Finding(layer="dns", technique="injected", words={"name": plain(e.name), "said": said})
+
+
+def lies_by(e: Evidence, kind: str) -> str:
+    """Return how a false answer came: what races is injected, else its own kind holds."""
+    return "injected" if e.racing else kind
 
 
 def race_seen(e: Evidence) -> Finding | None:
@@ -78,7 +89,7 @@ def forged_artefact(e: Evidence) -> Finding | None:
     if not twice or e.may_be_filtered_at_home:
         return None
     words = {"name": plain(e.name), "address": plain(min(twice))}
-    return Finding(layer="dns", technique="forged-address", words=words)
+    return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
 
 
 def forged_likely(e: Evidence) -> Finding | None:
@@ -88,7 +99,7 @@ def forged_likely(e: Evidence) -> Finding | None:
     if e.may_be_filtered_at_home:
         return None
     words = {"name": plain(e.name), "address": plain(min(e.false_answers))}
-    return Finding(layer="dns", technique="forged-address", words=words)
+    return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
 
 
 def known_address(e: Evidence) -> Finding | None:
@@ -100,7 +111,7 @@ def known_address(e: Evidence) -> Finding | None:
         for row in e.fingerprints.of_address(address):
             if row.is_artefact_in(country):
                 words = {"name": plain(e.name), "address": plain(address), "known": plain(row.name)}
-                return Finding(layer="dns", technique="forged-address", words=words)
+                return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
     return None
 
 
@@ -110,7 +121,9 @@ def resolver_lies(e: Evidence) -> Finding | None:
         return None
     if not (e.repeated and e.encrypted_works and e.reached_abroad):
         return None
-    return None if e.may_be_filtered_at_home else found(failed)
+    if e.may_be_filtered_at_home:
+        return None
+    return msgspec.structs.replace(found(failed), technique=lies_by(e, failed.technique))
 
 
 def filtered_at_home(e: Evidence) -> Finding | None:
@@ -248,6 +261,8 @@ def two_witnesses(e: Evidence) -> Finding | None:
         return None
     if not (e.repeated and e.reached_abroad) or e.false_answers:
         return None
+    if failed.technique == "reset" and e.cut is not None and e.cut.how == "reset":
+        failed = msgspec.structs.replace(failed, layer="tcp")  # no name had been sent there
     second = _second_witness(e, failed)
     return None if second is None else found(failed, second=second)
 
@@ -266,13 +281,33 @@ def _second_witness(e: Evidence, failed: Outcome) -> str | None:
 
 
 def _address_lives(e: Evidence) -> str | None:
+    """Return what shows that the address is there and that somebody on the way forbids it.
+
+    Nothing does beyond a tunnel: the ways that are seen there are those of a VPN.
+    """
+    if e.measurement.line.tunnelled:
+        return None
+    if e.cut is not None:
+        return f"{_ENDS[e.cut.how]} {_further(e.cut)}"
     if e.other_port_answers:
         return "another port of the same address answered"
-    if e.dies_on_the_way:
-        return "packets to it ended on the way, at a hop that packets to its neighbour passed"
     if e.forbidden_by_own_network:
         return "the volunteer's own network sent word that it forbids the address"
     return None
+
+
+_ENDS = {
+    "silence": "packets to it ended",
+    "reset": "packets to it were answered by a reset",
+    "unreachable": "packets to it were sent back by a router",
+}
+
+
+def _further(cut: Cut) -> str:
+    return (
+        f"on the way, at hop {cut.hop}, while others on the same way were passed on there and at "
+        f"{cut.further - 1} routers more"
+    )
 
 
 # --- what remains ---------------------------------------------------------------------------------

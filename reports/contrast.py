@@ -33,9 +33,14 @@ class Contrast(msgspec.Struct, frozen=True, kw_only=True):
     results: Sequence[ArmResult]
 
     def name_fails(self, arm: Arm, name: str) -> bool:
-        """Tell whether `name` was cut off in every try of `arm`."""
+        """Tell whether `name` was cut off in `arm`: in every try, or in two of three.
+
+        Some censors let few connections by, and only arms that are not clear are tried again.
+        """
         tries = [r for r in self._of(arm) if (r.name or "").lower() == name]
-        return bool(tries) and all(r.passed is False for r in tries)
+        failed = sum(r.passed is False for r in tries)
+        passed = len(tries) - failed
+        return failed >= max(1, 2 * passed)
 
     def passes(self, arm: Arm) -> bool:
         """Tell whether the last try of `arm` got bytes back from the server."""

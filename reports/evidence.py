@@ -11,6 +11,7 @@ from reports.fingerprints import Table, own_table
 from reports.outside import View, failed_like, of_helper, of_vantage
 from reports.page_contrast import PageContrast, page_contrast_of
 from reports.techniques import is_special
+from reports.ways import Cut, cut_on_the_way, goes_as_far
 from storage.failures import Failure
 from storage.records import (
     Connect,
@@ -153,10 +154,11 @@ class Evidence:
 
         It can where that resolver stands in the volunteer's own network, or a tunnel is used, and
         public resolvers asked in clear on the same line tell the truth, or cannot be asked for
-        themselves. Where another vantage of the country meets the same it is no home's filter.
+        themselves. So it can where nobody knows where that resolver stands. Where another vantage
+        of the country meets the same it is no home's filter.
         """
         line = self.measurement.line
-        if not (line.resolver_at_home or line.tunnelled) or self.racing:
+        if not (line.resolver_at_home is not False or line.tunnelled) or self.racing:
             return False
         public = self.answers("udp")
         lied_to_in_clear = bool(public & self.false_answers) or any(
@@ -320,20 +322,15 @@ class Evidence:
         return [step for step in steps if step.purpose in ("main", "repeat")]
 
     @cached_property
-    def dies_on_the_way(self) -> bool:
-        """Do SYNs to the address end at a hop that SYNs to a neighbouring address pass?"""
+    def cut(self) -> Cut | None:
+        """Where packets to the address that failed end on the way, which a helper opens."""
         failed = self.failed
-        walks = [w for w in self.walks if w.method == "syn" and w.failure is None]
         if failed is None or failed.address is None:
-            return False
-        own = [w for w in walks if w.address == failed.address]
-        beside = [w for w in walks if w.address != failed.address]
-        return any(
-            walk.answered_at is None
-            and walk.last_router is not None
-            and _reach(walk) < max((_reach(other) for other in beside), default=0)
-            for walk in own
-        )
+            return None
+        opened = {step.address for step in self.connects if step.failure is None}
+        closed = {step.address for step in self.connects} - opened
+        found = cut_on_the_way(self.walks, {failed.address, *closed})
+        return found if found and self.opened_abroad(found.address, found.port) else None
 
     @cached_property
     def blocked_elsewhere(self) -> bool:
@@ -342,15 +339,29 @@ class Evidence:
 
     @cached_property
     def other_port_answers(self) -> bool:
-        """Does another port of the address that failed accept connections?"""
+        """Does another port of the address that failed open, while a helper opens the port itself?
+
+        Not where packets to the port that failed go as far as others: there it is the server's own.
+        """
         failed = self.failed
         if failed is None or failed.address is None:
             return False
-        connects = [
-            s for s in self._steps if isinstance(s, Connect) and s.address == failed.address
-        ]
+        address = failed.address
+        connects = [s for s in self._steps if isinstance(s, Connect) and s.address == address]
         dead = {step.port for step in connects if step.failure is not None}
-        return any(step.failure is None and step.port not in dead for step in connects)
+        return (
+            any(step.failure is None and step.port not in dead for step in connects)
+            and any(self.opened_abroad(address, port) for port in dead)
+            and not any(goes_as_far(self.walks, address, port) for port in dead)
+        )
+
+    def opened_abroad(self, address: str, port: int) -> bool:
+        """Did any helper open a connection to this address and port?"""
+        shown = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return any(
+            answer.answered and shown in answer.connect and bool(answer.connect[shown].status)
+            for answer in self.measurement.helpers
+        )
 
 
 def _same_failure(one: Outcome, failed: Outcome) -> bool:
@@ -378,11 +389,6 @@ def _by_issuer(arm: ArmResult, issuer: str | None) -> bool | None:
     if not isinstance(arm.step, Handshake) or not arm.step.chain or issuer is None:
         return None
     return arm.step.valid is not False or arm.step.chain[-1].issuer != issuer
-
-
-def _reach(walk: Walk) -> int:
-    """Return the highest time to live at which anything answered."""
-    return max(walk.answered_at or 0, walk.last_router or 0)
 
 
 def _resolver_kind(lookup: Lookup) -> str:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from reports.attempts import host_of, same_site
-from reports.conditions import Finding, found
+from reports.conditions import Finding, found, lies_by
 from reports.contrast import ArmResult, Contrast
 from reports.evidence import Evidence
 from reports.techniques import dns_technique
@@ -134,17 +134,15 @@ def answered_for(e: Evidence) -> Finding | None:
 
 def _kind_of_answer(e: Evidence) -> str:
     """How the answer lies: only answers that race are injected, otherwise it is their own kind."""
-    if e.racing:
-        return "injected"
     if e.failed is not None and e.failed.layer == "dns" and e.failed.technique:
-        return e.failed.technique  # what the visitor met
+        return lies_by(e, e.failed.technique)  # what the visitor met
     lookups = (
         arm.step
         for arm in e.contrasts("question").results
         if arm.arm == "name@neutral" and isinstance(arm.step, Lookup)
     )
     kinds = [dns_technique(lookup) for lookup in lookups if lookup.failure or not lookup.answers]
-    return next((kind for kind in kinds if kind), "forged-address")
+    return lies_by(e, next((kind for kind in kinds if kind), "forged-address"))
 
 
 def injected_for_certain(e: Evidence) -> Finding | None:

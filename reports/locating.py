@@ -12,15 +12,19 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from reports.catalogue import N_
+from reports.ways import Cut, cut_after_opening, cut_between
 from reports.wording import ENGLISH, Words
 from storage.records import Walk
 
-What: TypeAlias = Literal["swallowed", "answered", "address-swallowed", "reached", "unknown"]
+What: TypeAlias = Literal[
+    "swallowed", "answered", "address-swallowed", "address-answered", "reached", "unknown"
+]
 
 _ANSWERS = {
     "reset": N_("A reset in the name of {name} comes from a box {where}."),
     "data": N_("An answer in the name of {name} comes from a box {where}."),
     "closed": N_("An end of the connection in the name of {name} comes from a box {where}."),
+    "unreachable": N_("Word that {name} cannot be reached comes from a box {where}."),
 }
 
 
@@ -48,9 +52,10 @@ def located(walks: Sequence[Walk], words: Words = ENGLISH) -> Located | None:
     if address is None:
         return None
     syn = next((w for w in walks if w.method == "syn" and w.address == address), None)
-    peer_at = _peer_at(syn, control)
+    cut = _cut(walks, syn)
+    peer_at = None if cut is not None and cut.how != "silence" else _peer_at(syn, control)
     found = Located(address=address, name=named.name if named else None, what="unknown")
-    what, hop, answer = _what(syn, named, peer_at)
+    what, hop, answer = _what(syn, cut, named, peer_at)
     found = msgspec.structs.replace(
         found,
         what=what,
@@ -70,11 +75,23 @@ def _peer_at(syn: Walk | None, control: Walk | None) -> int | None:
     return control.answered_at if control is not None else None
 
 
+def _cut(walks: Sequence[Walk], syn: Walk | None) -> Cut | None:
+    """Return where packets to the address end although others go on, by one walk to each."""
+    if syn is None:
+        return None
+    beside = (w for w in walks if w.method == "syn" and w.address != syn.address)
+    acks = (w for w in walks if w.method == "ack" and w.address == syn.address)
+    found = [cut_between(syn, other) for other in beside]
+    found += [cut_after_opening(syn, ack) for ack in acks]
+    return next(filter(None, found), None)
+
+
 def _what(
-    syn: Walk | None, named: Walk | None, peer_at: int | None
+    syn: Walk | None, cut: Cut | None, named: Walk | None, peer_at: int | None
 ) -> tuple[What, int | None, str | None]:
-    if syn is not None and syn.answered_at is None and syn.silent_from is not None:
-        return "address-swallowed", syn.silent_from, None
+    if cut is not None:
+        silent = cut.how == "silence"
+        return "address-swallowed" if silent else "address-answered", cut.hop, cut.how
     if named is None or named.failure is not None:
         return "unknown", None, None
     if named.answered_at is not None:
@@ -108,6 +125,9 @@ def _sentence(found: Located, words: Words) -> str:
                 address=found.address,
                 where=where,
             )
+        case "address-answered":
+            message = _ANSWERS.get(found.answer or "", _ANSWERS["data"])
+            sentence = words.text(message, name=found.address, where=where)
         case "reached":
             return words.text(
                 "What carries the name {name} reaches the site's address {where}.",

@@ -28,7 +28,7 @@ def some_addresses(e: Evidence) -> Finding | None:
         address: steps
         for address, steps in here.items()
         if all(step.failure in TCP_TECHNIQUES for step in steps)
-        and any(opened_by_helper(e, step) for step in steps)
+        and any(e.opened_abroad(step.address, step.port) for step in steps)
     }
     if not dead or len(dead) == len(here):
         return None
@@ -39,16 +39,6 @@ def some_addresses(e: Evidence) -> Finding | None:
         "others": listed([plain(a) for a in sorted(here.keys() - dead.keys())]),
     }
     return Finding(layer="tcp", technique=TCP_TECHNIQUES[first.failure or ""], words=words)
-
-
-def opened_by_helper(e: Evidence, step: Connect) -> bool:
-    """Tell whether any helper opened a connection to this step's address and port."""
-    shown = f"[{step.address}]" if ":" in step.address else step.address
-    endpoint = f"{shown}:{step.port}"
-    return any(
-        answer.answered and endpoint in answer.connect and answer.connect[endpoint].status
-        for answer in e.measurement.helpers
-    )
 
 
 def quic_alone(e: Evidence) -> Finding | None:

@@ -74,7 +74,6 @@ PROOF: tuple[Rule, ...] = (
         status="blocked",
         certainty="confirmed",
         layer="dns",
-        technique="forged-address",
         weight=1.78,
         needs="Repeats; the system's resolver gave an address that is known as what this "
         "country's censors answer, and nobody else knows it as the site's.",
@@ -87,7 +86,6 @@ PROOF: tuple[Rule, ...] = (
         status="blocked",
         certainty="confirmed",
         layer="dns",
-        technique="forged-address",
         weight=1.78,
         needs="Repeats; the system's resolver and a public one give the same reserved address; an "
         "encrypted resolver's completes valid TLS; a view from abroad reached the site.",

@@ -56,9 +56,9 @@ WITNESS: tuple[Rule, ...] = (
         technique="injected",
         weight=1.78,
         needs="Repeats; two differing answers to one query, and the one that was believed is not "
-        "the site's while an encrypted resolver's completes valid TLS.",
-        reason="A forged answer raced the true one for {name}: it named {address}, which is not "
-        "the site's, while the address from an encrypted resolver completed valid TLS.",
+        "the site's, or denies the name, while an encrypted resolver's completes valid TLS.",
+        reason="A forged answer raced the true one for {name}: {said}, while the address from an "
+        "encrypted resolver completed valid TLS.",
         condition=conditions.injected,
     ),
     Rule(
@@ -66,7 +66,6 @@ WITNESS: tuple[Rule, ...] = (
         status="blocked",
         certainty="likely",
         layer="dns",
-        technique="forged-address",
         weight=1.55,
         needs="Repeats; the system resolver's address completes no valid TLS and nobody else "
         "knows it; an encrypted resolver's does; a view from abroad reached the site.",
@@ -167,8 +166,8 @@ WITNESS: tuple[Rule, ...] = (
         status="blocked",
         certainty="likely",
         weight=1.60,
-        needs="Repeats; a view from abroad reached the site; and a contrast or another network "
-        "of the country speaks against the server refusing it.",
+        needs="Repeats; a view from abroad reached the site; and a contrast, another network of "
+        "the country, or walks that show where packets end speak against the server refusing it.",
         reason="For {name} {what} ({path}) again and again; it was reached from abroad, and "
         "{second}.",
         condition=conditions.two_witnesses,

@@ -18,9 +18,10 @@ Arm: TypeAlias = Literal[
     "foreign@neutral",
     "neutral@neutral",
 ]
-# Of one walk: SYNs; one connection with one ClientHello or request, repeated by the kernel;
-# a connection of its own for every time to live; DNS queries.
-WalkMethod: TypeAlias = Literal["syn", "one-hello", "one-request", "many-hellos", "dns"]
+# Of one walk: SYNs; the acknowledgements that complete connections; one connection with one
+# ClientHello or request, repeated by the kernel; a connection of its own for every time to live;
+# DNS queries.
+WalkMethod: TypeAlias = Literal["syn", "ack", "one-hello", "one-request", "many-hellos", "dns"]
 WalkAnswer: TypeAlias = Literal[
     "router", "peer", "reset", "data", "closed", "unreachable", "silence"
 ]
@@ -210,6 +211,7 @@ class Walk(Value, frozen=True, kw_only=True, tag="walk", tag_field="kind"):
     answer: WalkAnswer | None = None  # what came there
     silent_from: int | None = None
     last_router: int | None = None  # the highest time to live at which a router answered
+    public_from: int | None = None  # the first with a router that has a public address
     failure: str | None = None
     start: str
     duration_us: int

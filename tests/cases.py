@@ -24,6 +24,7 @@ from storage.records import (
     Reply,
     Step,
     Vantage,
+    Walk,
     record_id,
     utc_seconds,
     utc_text,
@@ -34,7 +35,7 @@ SITE = "192.0.66.88"  # the site's address
 NEUTRAL = "93.184.215.14"  # a neutral site's, of another operator
 FORGED = "5.61.33.7"  # somebody else's
 START = "2017-06-20T05:00:00.000000Z"
-UP = Line(state="up", ipv4=True, ipv6=False)
+UP = Line(state="up", ipv4=True, ipv6=False, resolver_at_home=False)
 DOH = "https://dns.google/dns-query"
 TIMEOUT = "generic_timeout_error"
 RESET = "connection_reset"
@@ -231,6 +232,22 @@ def arms(
             bytes_received=0 if arm in failing else 3000,
         )
     return steps
+
+
+def walk(address: str = SITE, **facts: object) -> Walk:
+    """Return one walk of SYNs to port 443 unless `facts` say otherwise; what is silent ends it."""
+    fields: dict[str, object] = {
+        "method": "syn",
+        "address": address,
+        "port": 443,
+        "public_from": 2,
+        "start": START,
+        "duration_us": 1,
+        **facts,
+    }
+    if "answered_at" not in fields:
+        fields.setdefault("silent_from", int(str(fields.get("last_router", 0))) + 1)
+    return msgspec.convert({"kind": "walk", **fields}, Walk)
 
 
 def measurement(

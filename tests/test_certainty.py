@@ -34,8 +34,8 @@ from tests.test_rules_of_proof import (
     paired,
     requests,
     round_with,
+    stopped,
     strange_loads,
-    walk,
 )
 
 HELPERS = [helper(title="News"), helper(title="News", url="https://helper-two.example/")]
@@ -78,7 +78,7 @@ ROWS: list[tuple[str, list[Step], str, list[Step], Sequence[str | None]]] = [
      ("suspected", "confirmed", "confirmed", "confirmed")),
     ("unknown", strange_loads(), "", hellos(NAMED, **STRANGE),
      ("suspected", "likely", "confirmed", "confirmed")),
-    ("address", loads(3, tcp=TIMEOUT), "", [walk(SITE, 4), walk("192.0.66.89", 9)],
+    ("address", loads(3, tcp=TIMEOUT), "", stopped(),
      ("suspected", "suspected", "suspected", "likely")),
     ("transfer", loads(3, http=TIMEOUT), "", paired(3, 0),
      ("suspected", "suspected", "suspected", "likely")),

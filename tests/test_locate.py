@@ -94,6 +94,9 @@ def walk(method: str, **facts: object) -> Walk:
 
 
 SYN = walk("syn", answered_at=9, answer="peer", last_router=8)
+NEXT = "192.0.2.8"
+BESIDE = walk("syn", address=NEXT, silent_from=9, last_router=8)
+CUT = walk("syn", silent_from=5, last_router=4)
 CONTROL = walk("one-hello", name="n.example", arm="neutral@site", answered_at=9, answer="data")
 
 
@@ -108,7 +111,13 @@ def named(**facts: object) -> Walk:
         ([SYN, CONTROL, named(answered_at=4, answer="reset")], "answered", 4),
         ([SYN, CONTROL, named(answered_at=9, answer="data")], "reached", 9),
         ([SYN, CONTROL, named(answered_at=9, answer="reset")], "reached", 9),
-        ([walk("syn", silent_from=5, last_router=4)], "address-swallowed", 5),
+        ([CUT, BESIDE], "address-swallowed", 5),
+        ([CUT, walk("syn", address=NEXT, silent_from=6, last_router=5)], "unknown", None),
+        ([CUT], "unknown", None),
+        ([walk("syn", answered_at=5, answer="reset"), BESIDE], "address-answered", 5),
+        ([walk("syn", answered_at=5, answer="unreachable"), BESIDE], "address-answered", 5),
+        ([SYN, BESIDE, walk("ack", answered_at=5, answer="reset")], "address-answered", 5),
+        ([SYN, BESIDE, walk("ack", answered_at=9, answer="reset")], "unknown", None),
         ([SYN, CONTROL], "unknown", None),
         ([SYN, named(failure="generic_timeout_error")], "unknown", None),
     ],

@@ -57,15 +57,20 @@ def test_a_filters_own_page_is_named_after_the_address_that_was_given() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "certainty"),
     [
-        Line(state="up", ipv4=True, resolver_at_home=False),
-        Line(state="up", ipv4=True),
+        (Line(state="up", ipv4=True, resolver_at_home=False), "likely"),
+        (Line(state="up", ipv4=True), "suspected"),
+        (Line(state="up", ipv4=True, resolver_at_home=False, tunnelled=True), "suspected"),
     ],
 )
-def test_a_resolver_that_is_none_of_the_home_is_held_to_its_word(line: Line) -> None:
+def test_a_resolver_that_is_known_to_be_none_of_the_home_is_held_to_its_word(
+    line: Line, certainty: str
+) -> None:
     record = measurement(denied(line), line=line, helpers=[helper()])
-    assert essence(judge(case(record))) == ("blocked", "dns", "nxdomain", "likely")
+    verdict = judge(case(record))
+    assert (verdict.technique, verdict.certainty) == ("nxdomain", certainty)
+    assert (verdict.status == "blocked") is (certainty == "likely")
 
 
 def test_lies_of_public_resolvers_on_the_way_are_no_homes_filter() -> None:

@@ -21,7 +21,6 @@ from storage.records import (
     Round,
     Step,
     Verdict,
-    Walk,
 )
 from tests.cases import (
     DOH,
@@ -39,8 +38,10 @@ from tests.cases import (
     loads,
     lookup,
     measurement,
+    walk,
 )
 
+NEXT = "192.0.66.89"  # the address beside the site's
 ARMS: list[tuple[Arm, str, str]] = [
     ("neutral@neutral", "www.example.com", NEUTRAL),
     ("neutral@site", "www.example.com", SITE),
@@ -306,27 +307,93 @@ def test_a_transfer_that_stops_for_the_name_alone_is_likely_blocked() -> None:
     assert judge(case(alone, contrast=paired(3, 0))).certainty == "suspected"
 
 
-def walk(address: str, last_router: int, answered_at: int | None = None) -> Walk:
-    return Walk(
-        method="syn",
-        address=address,
-        port=443,
-        last_router=last_router,
-        answered_at=answered_at,
-        answer="peer" if answered_at else None,
-        silent_from=None if answered_at else last_router + 1,
-        start=START,
-        duration_us=1,
-    )
+# Nobody is at the address beside the site's: packets to it pass eight routers and are lost.
+BESIDE = walk(NEXT, last_router=8)
+HERE: dict[str, dict[str, object]] = {
+    "silence": {"last_router": 3},
+    "reset": {"answered_at": 4, "answer": "reset"},
+    "unreachable": {"answered_at": 4, "answer": "unreachable", "last_router": 3},
+}
+OPEN = walk(SITE, answered_at=9, answer="peer", last_router=8)
 
 
-def test_a_silent_address_is_likely_blocked_where_its_neighbours_packets_go_further() -> None:
+def stopped(how: str = "silence", pairs: int = 2, **facts: object) -> list[Step]:
+    """Return pairs of walks: to the site, which end at the fourth hop, and beside it."""
+    return [walk(SITE, **{**HERE[how], **facts}), BESIDE] * pairs
+
+
+@pytest.mark.parametrize(
+    ("failure", "technique", "how"),
+    [
+        (TIMEOUT, "timeout", "silence"),
+        ("connection_refused", "refused", "reset"),
+        ("host_unreachable", "unreachable", "unreachable"),
+    ],
+)
+def test_an_address_is_likely_blocked_where_its_packets_end_and_its_neighbours_do_not(
+    failure: str, technique: str, how: str
+) -> None:
+    record = measurement(loads(3, tcp=failure), helpers=[helper()])
+    verdict = judge(case(record, contrast=stopped(how)))
+    assert essence(verdict) == ("blocked", "tcp", technique, "likely")
+    assert "at hop 4" in verdict.reasons[0]
+
+
+NEAR_MISSES: dict[str, list[Step]] = {
+    "one pair": stopped(pairs=1),
+    "no neighbour": [stopped()[0]] * 2,
+    "once further": [*stopped(), walk(SITE, last_router=8)],
+    "as far": [walk(SITE, last_router=8), BESIDE] * 2,
+    "the last router": stopped(last_router=7),
+    "refused by the site": stopped("reset", answered_at=9),
+    "refused by its gate": stopped("reset", answered_at=8),
+    "in the own home": stopped(public_from=None),
+    "before the first public router": stopped(public_from=4),
+    "another port's": [walk(SITE, port=80, last_router=3), BESIDE] * 2,
+    "a stranger's neighbour": [walk(SITE, last_router=3), walk("192.0.66.99", last_router=8)] * 2,
+}
+
+
+@pytest.mark.parametrize("walks", NEAR_MISSES.values(), ids=list(NEAR_MISSES))
+def test_walks_that_end_elsewhere_or_say_less_leave_it_open(walks: list[Step]) -> None:
     record = measurement(loads(3, tcp=TIMEOUT), helpers=[helper()])
-    further = [walk(SITE, 4), walk("192.0.66.89", 9)]
-    assert essence(judge(case(record, contrast=further))) == ("blocked", "tcp", "timeout", "likely")
-    alike = [walk(SITE, 9), walk("192.0.66.89", 9)]
-    assert judge(case(record, contrast=alike)).certainty == "suspected"
-    assert judge(case(record, contrast=further[:1])).certainty == "suspected"
+    assert judge(case(record, contrast=walks)).certainty == "suspected"
+
+
+def test_an_address_that_no_helper_opens_is_not_held_to_be_cut_off() -> None:
+    record = measurement(loads(3, tcp=TIMEOUT), helpers=[helper()])
+    other = msgspec.structs.replace(
+        helper(), connect={"192.0.66.99:443": HelperEndpoint(status=True)}
+    )
+    elsewhere = msgspec.structs.replace(record, helpers=[other])
+    assert judge(case(elsewhere, contrast=stopped())).certainty == "suspected"
+    assert judge(case(record, contrast=stopped())).certainty == "likely"
+    tunnelled = msgspec.structs.replace(record.line, tunnelled=True)
+    through = msgspec.structs.replace(record, line=tunnelled)
+    assert judge(case(through, contrast=stopped())).certainty == "suspected"
+
+
+@pytest.mark.parametrize(
+    ("at", "certainty"), [(4, "likely"), (7, "likely"), (8, "suspected"), (9, "suspected")]
+)
+def test_a_reset_of_what_was_just_opened_is_the_sites_own_unless_it_comes_from_the_way(
+    at: int, certainty: str
+) -> None:
+    record = measurement(loads(3, tls="connection_reset"), helpers=[helper()])
+    ack = walk(SITE, method="ack", answered_at=at, answer="reset", last_router=at - 1)
+    verdict = judge(case(record, contrast=[OPEN, BESIDE, ack] * 2))
+    assert verdict.certainty == certainty
+    assert verdict.layer == ("tcp" if certainty == "likely" else "tls")
+
+
+def test_another_port_that_opens_counts_unless_packets_go_all_the_way() -> None:
+    record = measurement(loads(3, tcp=TIMEOUT), helpers=[helper()])
+    opened: list[Step] = [
+        Connect(purpose="contrast", connection=9, address=SITE, port=80, start=START, duration_us=1)
+    ]
+    assert judge(case(record, contrast=opened)).certainty == "likely"
+    as_far = [*opened, walk(SITE, last_router=8), BESIDE]
+    assert judge(case(record, contrast=as_far)).certainty == "suspected"
 
 
 @pytest.mark.parametrize(("icmp", "asn", "certainty"), [

@@ -8,11 +8,12 @@ import sys
 
 import msgspec
 
+from probes.bare_walks import walk_syn
 from probes.clock import SystemClock
 from probes.locate import client_hello
 from probes.own import OwnAddresses
 from probes.trace import Stage, Trace
-from probes.walks import MOST_HOPS, Target, walk_one_name, walk_syn
+from probes.walks import MOST_HOPS, Target, walk_one_name
 from storage.records import Walk
 
 

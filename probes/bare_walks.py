@@ -1,0 +1,117 @@
+"""Bare walks: packets with rising times to live that carry no name at all.
+
+A SYN with each time to live shows where packets to an address end. Where connections open and are
+reset at once, the acknowledgement that completes them is walked with instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from probes.addresses import family_of
+from probes.errors import NETWORK_ERRORS, failure_of
+from probes.sockets import hear_icmp_errors, set_ttl, writable
+from probes.trace import Stage, Trace
+from probes.walks import (
+    ENDS_AFTER_SILENCE,
+    GOES_ON,
+    MOST_HOPS,
+    Steps,
+    Target,
+    answer_of,
+    heard,
+)
+from storage.records import Walk, WalkAnswer, WalkHop, WalkMethod
+
+_PATIENCE = 2.0  # seconds; all times to live are tried at once
+_ACK_PATIENCE = 1.0  # seconds after a connection is open
+
+# What one time to live met, and which router said so.
+_Met: TypeAlias = tuple[WalkAnswer, str | None]
+
+
+async def walk_syn(trace: Trace, stage: Stage, target: Target) -> Walk:
+    """Send a SYN with each time to live, all at once, on fresh ports."""
+    return await _walk(trace, stage, "syn", target, MOST_HOPS, _one_syn)
+
+
+async def walk_ack(trace: Trace, stage: Stage, target: Target, most: int) -> Walk:
+    """Open a connection for each time to live up to `most`; it holds for all but the SYN.
+
+    Who resets what he sees opened then answers the first acknowledgement that comes so far.
+    """
+    return await _walk(trace, stage, "ack", target, min(most, MOST_HOPS), _one_ack)
+
+
+async def _walk(
+    trace: Trace,
+    stage: Stage,
+    method: WalkMethod,
+    target: Target,
+    most: int,
+    one: Callable[[Trace, Target, int], Awaitable[_Met]],
+) -> Walk:
+    watch, steps = trace.watch(), Steps(trace)
+
+    async def timed(ttl: int) -> tuple[int, WalkAnswer, str | None, int]:
+        step = trace.watch()
+        answer, router = await one(trace, target, ttl)
+        return ttl, answer, router, step.microseconds()
+
+    for ttl, answer, router, after in await asyncio.gather(*map(timed, range(1, most + 1))):
+        steps.add(ttl, answer, router, after)
+        if answer not in GOES_ON:
+            break
+    del steps.hops[_end(steps.hops) :]
+    return steps.record(stage, method, target, None, watch)
+
+
+def _end(hops: list[WalkHop]) -> int:
+    """Return how many hops are worth keeping: a long silence at the end is cut short."""
+    last = max((at for at, hop in enumerate(hops) if hop.answer != "silence"), default=-1)
+    return min(len(hops), last + 1 + ENDS_AFTER_SILENCE)
+
+
+def _socket(target: Target) -> socket.socket:
+    """Return a socket that ends its connection by a reset, so that nothing is repeated."""
+    sock = socket.socket(family_of(target.address), socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return sock
+
+
+async def _one_syn(trace: Trace, target: Target, ttl: int) -> _Met:
+    with _socket(target) as sock:
+        try:
+            hear_icmp_errors(sock)
+            set_ttl(sock, ttl)
+            async with asyncio.timeout(_PATIENCE):
+                await asyncio.get_running_loop().sock_connect(sock, (target.address, target.port))
+            trace.own.learn(sock)
+        except NETWORK_ERRORS as error:
+            return answer_of(failure_of(error), sock)
+    return "peer", None
+
+
+async def _one_ack(trace: Trace, target: Target, ttl: int) -> _Met:
+    with _socket(target) as sock:
+        try:
+            hear_icmp_errors(sock)
+            refused = sock.connect_ex((target.address, target.port))
+            if refused not in (0, errno.EINPROGRESS):
+                raise OSError(refused, "")
+            set_ttl(sock, ttl)  # after the SYN has left, before anything can have come back
+            if not await writable(sock, _PATIENCE):
+                return "silence", None
+            failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if failed:
+                raise OSError(failed, "")
+            trace.own.learn(sock)
+            return await heard(sock, _ACK_PATIENCE), None
+        except NETWORK_ERRORS as error:
+            return answer_of(failure_of(error), sock)

@@ -1,0 +1,87 @@
+"""Repeating walks: a connection, or a question, of its own for every time to live.
+
+They show the name at every step, so that they stand out: tier conspicuous alone makes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from probes.addresses import family_of
+from probes.errors import NETWORK_ERRORS, failure_of
+from probes.sockets import hear_icmp_errors, set_ttl
+from probes.tcp import connect
+from probes.trace import Stage, Trace
+from probes.walks import (
+    ENDS_AFTER_SILENCE,
+    GOES_ON,
+    MOST_HOPS,
+    SLACK,
+    Steps,
+    Target,
+    answer_of,
+    heard,
+)
+from storage.failures import Failure
+from storage.records import Walk, WalkAnswer
+
+
+async def walk_many_names(
+    trace: Trace, stage: Stage, target: Target, data: bytes, timeout: float
+) -> Walk:
+    """Send `data` on a connection of its own for every time to live, one after the other."""
+    watch, steps = trace.watch(), Steps(trace)
+    failure = None
+    for ttl in range(1, MOST_HOPS + 1):
+        opened = await connect(trace, stage, target.address, target.port, timeout)
+        failed = trace.steps.pop()
+        if opened is None:
+            failure = Failure(failed.failure or Failure.UNKNOWN)
+            break
+        step = trace.watch()
+        try:
+            hear_icmp_errors(opened.sock)
+            set_ttl(opened.sock, ttl)
+            await opened.send(data)
+            answer = await heard(opened.sock, failed.duration_us / 1e6 * 1.25 + SLACK * 3)
+        except NETWORK_ERRORS as error:
+            failure = failure_of(error)
+            break
+        finally:
+            opened.close()
+        steps.add(ttl, answer, None, step.microseconds())
+        if answer not in GOES_ON or steps.silent_at_end() >= ENDS_AFTER_SILENCE:
+            break
+    return steps.record(stage, "many-hellos", target, failure, watch)
+
+
+async def walk_questions(
+    trace: Trace, stage: Stage, target: Target, query: bytes, timeout: float
+) -> Walk:
+    """Send a DNS question with every time to live; a liar on the way answers before the server."""
+    watch, steps = trace.watch(), Steps(trace)
+    for ttl in range(1, MOST_HOPS + 1):
+        step = trace.watch()
+        answer, router = await _one_question(target, query, ttl, timeout)
+        steps.add(ttl, answer, router, step.microseconds())
+        if answer not in GOES_ON or steps.silent_at_end() >= ENDS_AFTER_SILENCE:
+            break
+    return steps.record(stage, "dns", target, None, watch)
+
+
+async def _one_question(
+    target: Target, query: bytes, ttl: int, timeout: float
+) -> tuple[WalkAnswer, str | None]:
+    with socket.socket(family_of(target.address), socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        try:
+            hear_icmp_errors(sock)
+            set_ttl(sock, ttl)
+            sock.connect((target.address, target.port))
+            sock.send(query)
+            async with asyncio.timeout(timeout):
+                await asyncio.get_running_loop().sock_recv(sock, 4096)
+        except NETWORK_ERRORS as error:
+            return answer_of(failure_of(error), sock)
+    return "data", None
