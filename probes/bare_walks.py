@@ -93,6 +93,8 @@ async def _one_syn(trace: Trace, target: Target, ttl: int) -> _Met:
             async with asyncio.timeout(_PATIENCE):
                 await asyncio.get_running_loop().sock_connect(sock, (target.address, target.port))
             trace.own.learn(sock)
+        except ConnectionResetError:
+            pass  # it was open by then: who refuses a SYN is told apart by the kernel
         except NETWORK_ERRORS as error:
             return answer_of(failure_of(error), sock)
     return "peer", None
@@ -109,9 +111,13 @@ async def _one_ack(trace: Trace, target: Target, ttl: int) -> _Met:
             if not await writable(sock, _PATIENCE):
                 return "silence", None
             failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if failed:
+            if failed not in (0, errno.EHOSTUNREACH):
                 raise OSError(failed, "")
             trace.own.learn(sock)
-            return await heard(sock, _ACK_PATIENCE), None
+            met = await heard(sock, _ACK_PATIENCE)
+            # The word of the router at which the acknowledgement ended may have come already.
+            return "router" if failed and met == "silence" else met, None
+        except ConnectionRefusedError:
+            return "silence", None  # it was never open
         except NETWORK_ERRORS as error:
             return answer_of(failure_of(error), sock)

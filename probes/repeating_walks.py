@@ -6,6 +6,7 @@ They show the name at every step, so that they stand out: tier conspicuous alone
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 from probes.addresses import family_of
@@ -25,6 +26,8 @@ from probes.walks import (
 )
 from storage.failures import Failure
 from storage.records import Walk, WalkAnswer
+
+_BESIDE_AN_ERROR = 0.25  # seconds for which an answer is waited for after a router's error
 
 
 async def walk_many_names(
@@ -73,6 +76,7 @@ async def walk_questions(
 async def _one_question(
     target: Target, query: bytes, ttl: int, timeout: float
 ) -> tuple[WalkAnswer, str | None]:
+    """Ask with one time to live; what a liar on the way says comes beside a router's error."""
     with socket.socket(family_of(target.address), socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         try:
@@ -80,8 +84,18 @@ async def _one_question(
             set_ttl(sock, ttl)
             sock.connect((target.address, target.port))
             sock.send(query)
-            async with asyncio.timeout(timeout):
-                await asyncio.get_running_loop().sock_recv(sock, 4096)
+            await _received(sock, timeout)
         except NETWORK_ERRORS as error:
-            return answer_of(failure_of(error), sock)
-    return "data", None
+            met = answer_of(failure_of(error), sock)
+        else:
+            return "data", None
+        if met[0] == "router":
+            with contextlib.suppress(*NETWORK_ERRORS):  # nothing more came
+                await _received(sock, _BESIDE_AN_ERROR)
+                return "data", None
+        return met
+
+
+async def _received(sock: socket.socket, timeout: float) -> None:
+    async with asyncio.timeout(timeout):
+        await asyncio.get_running_loop().sock_recv(sock, 4096)

@@ -140,20 +140,26 @@ def answer_of(failure: Failure, sock: socket.socket) -> tuple[WalkAnswer, str | 
 
 
 async def heard(sock: socket.socket, seconds: float) -> WalkAnswer:
-    """Return what comes back in so many seconds. The error of a router ends nothing here."""
+    """Return what comes back in so many seconds. The error of a router ends nothing here.
+
+    Who only listens on the way lets the packet go on, so that a router's error comes beside what
+    he says: that is waited for.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
+    nothing: WalkAnswer = "silence"
     while True:
         try:
             return "data" if sock.recv(65536, socket.MSG_DONTWAIT) else "closed"
         except BlockingIOError:
             # The waiting is on the network, not on purpose: it follows the loop's own time.
             if not await readable(sock, deadline - loop.time()):
-                return "silence"
+                return nothing
         except OSError as error:
             failure = failure_of(error)
             if failure in {Failure.HOST_UNREACHABLE, Failure.NETWORK_UNREACHABLE}:
-                return "router"
+                nothing = "router"
+                continue
             if failure in {Failure.CONNECTION_RESET, Failure.CONNECTION_REFUSED}:
                 return "reset"
             raise
@@ -219,7 +225,7 @@ async def _raise_ttl(
             await opened.send(data)
         else:
             late, answer = await _until_repeated(opened.sock, sent_again)
-            if late is not None and steps.hops[-1].answer == "silence":
+            if late is not None and (late != "router" or steps.hops[-1].answer == "silence"):
                 steps.replace_last(late)
             if late not in {None, "router"}:
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,71 +19,108 @@ from probes.walks import MOST_HOPS, UNSTORED_HOPS
 from reports.locating import located
 from storage.records import Walk, WalkHop
 from tests.lab_worlds import require_lab
+from tests.walker import Place
 
 HOPS = range(2, 13)
 NOW = "2026-11-23T12:00:00.000000Z"
 
 HEAD = """
 country = "KZ"
-targets = [{targets}]
+dual_stack = true
+targets = ["https://far.example/"]
 [[networks]]
 name = "home"
 asn = 64496
+ipv6 = "works"
+[[sites]]
+host = "far.example"
+names = [{names}]
 """
 RULE = """
 [[censors]]
-kind = "tls-{kind}"
-names = ["{kind}{hop}.example"]
+kind = "{kind}"
+names = ["{name}"]
 hop = {hop}
+{more}
 """
-WHAT = {"drop": "swallowed", "reset": "answered"}
-PLACES = {f"{kind}{hop}.example": (kind, hop) for hop in HOPS for kind in WHAT}
+# Of the second reset the box is only listening: what it answers goes on all the same.
+TLS = {"tls-drop": "swallowed", "tls-reset": "answered", "tls-reset/": "answered"}
+DNS = {"dns-race": "answered", "dns-forge": "swallowed"}
+MORE = {
+    "dns-race": 'answers = ["nxdomain"]',
+    "dns-forge": 'answers = ["silence"]',
+    "tls-reset/": "on_path = true",
+}
+RESOLVERS = ("8.8.8.8", "2001:4860:4860::8888")
+
+
+def name_of(kind: str, hop: int) -> str:
+    return f"{kind.replace('/', '-beside')}-{hop}.example"
 
 
 def write(folder: Path) -> Path:
-    """Write a scenario with a site, a dropper and an injector for each hop."""
-    targets = ", ".join(f'"https://{name}/"' for name in PLACES)
-    rules = "".join(RULE.format(kind=kind, hop=hop) for kind, hop in PLACES.values())
+    """Write a scenario in which every kind of censor stands at every hop, each with a name."""
+    names = ", ".join(f'"{name_of(kind, hop)}"' for kind in TLS for hop in HOPS)
+    rules = [
+        RULE.format(
+            kind=kind.rstrip("/"), name=name_of(kind, hop), hop=hop, more=MORE.get(kind, "")
+        )
+        for kind in (*TLS, *DNS)
+        for hop in HOPS
+    ]
     path = folder / "hops.toml"
-    path.write_text(HEAD.format(targets=targets) + rules)
+    path.write_text(HEAD.format(names=names) + "".join(rules))
     return path
+
+
+def places(addresses: Sequence[str]) -> dict[Place, tuple[str, int]]:
+    """Return what is walked to, and what must be found where."""
+    wanted = {}
+    for hop in HOPS:
+        for kind, what in TLS.items():
+            for address in addresses:
+                for how in ("one", "many"):
+                    wanted[Place(name_of(kind, hop), address, how)] = what, hop
+        for kind, what in DNS.items():
+            for resolver in RESOLVERS:
+                wanted[Place(name_of(kind, hop), resolver, "question")] = what, hop
+    return wanted
 
 
 @pytest.mark.lab
 @pytest.mark.xdist_group("locate")
 def test_the_hop_of_droppers_and_injectors_is_named_from_2_to_12(tmp_path: Path) -> None:
+    """By one connection, by one for each hop, by questions; over IPv4 and IPv6."""
     require_lab()
     scenario = load_scenario(write(tmp_path))
-    seed = next(seed for seed in range(100_000) if _all_are_on_the_way(scenario, seed))
+    seed = next(seed for seed in range(100_000) if _ways_are_long_enough(scenario, seed))
     with World(scenario, seed=seed) as world:
-        client = world.clients[0]
-        addresses = {name: world.plan.addresses_of(name)[0] for name in PLACES}
+        addresses = world.plan.everywhere("far.example")
+        wanted = places(addresses)
         process = world.popen(
-            client,
-            [sys.executable, "-m", "tests.walker", json.dumps(addresses)],
+            world.clients[0],
+            [sys.executable, "-m", "tests.walker", msgspec.json.encode(list(wanted)).decode()],
             stdout=subprocess.PIPE,
         )
         output, _ = process.communicate(timeout=90)
         lengths = {
-            name: len(world.plan.route(client, address).routers) + 1
-            for name, address in addresses.items()
+            address: len(world.plan.route(world.clients[0], address).routers) + 1
+            for address in (*addresses, *RESOLVERS)
         }
-    found = msgspec.json.decode(output, type=dict[str, list[Walk]])
-    for name, (kind, hop) in PLACES.items():
-        result = located(found[name])
+    found = msgspec.json.decode(output, type=list[list[Walk]])
+    for (place, expected), walks in zip(wanted.items(), found, strict=True):
+        result = located(walks)
         assert result is not None
-        assert (result.what, result.hop) == (WHAT[kind], hop), (name, found[name])
-        assert result.peer_at == lengths[name]
-        assert all(entry.ttl > UNSTORED_HOPS for walk in found[name] for entry in walk.hops)
+        assert (result.what, result.hop) == expected, (place, walks)
+        assert result.peer_at == lengths[place.address]
+        assert all(entry.ttl > UNSTORED_HOPS for walk in walks for entry in walk.hops)
 
 
-def _all_are_on_the_way(scenario: Scenario, seed: int) -> bool:
-    """Tell whether each site's way is long enough for its censor to stand on it."""
+def _ways_are_long_enough(scenario: Scenario, seed: int) -> bool:
+    """Tell whether every censor stands on the way to what it censors."""
     plan = make_plan(scenario, seed)
-    return all(
-        len(plan.route("home", plan.addresses_of(name)[0]).routers) >= hop
-        for name, (_, hop) in PLACES.items()
-    )
+    ends = (*plan.everywhere("far.example"), *RESOLVERS)
+    return all(len(plan.route("home", address).routers) >= max(HOPS) for address in ends)
 
 
 # --- what the walks say together ----------------------------------------------------------------

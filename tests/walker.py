@@ -1,36 +1,62 @@
-"""Runs on a client's machine in the lab: walks to many addresses at once, and prints the steps."""
+"""Runs on a client's machine in the lab: walks to many places at once, and prints the steps."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import msgspec
 
+from probes.answers import query
 from probes.bare_walks import walk_syn
 from probes.clock import SystemClock
 from probes.locate import client_hello
 from probes.own import OwnAddresses
+from probes.repeating_walks import walk_many_names, walk_questions
 from probes.trace import Stage, Trace
 from probes.walks import MOST_HOPS, Target, walk_one_name
 from storage.records import Walk
 
+How: TypeAlias = Literal["one", "many", "question"]
 
-async def both(name: str, address: str) -> list[Walk]:
-    """Walk with SYNs and with the name."""
+NEUTRAL = "www.example.com"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A name, the address that it is sent to, and by what kind of walk."""
+
+    name: str
+    address: str
+    how: How
+
+
+async def walks_to(place: Place) -> list[Walk]:
+    """Walk without the name, and with it."""
     trace = Trace(SystemClock(), OwnAddresses())
-    plain = await walk_syn(trace, Stage("ttl-walk"), Target(address, 443))
-    stage, target = Stage("ttl-walk", arm="name@site"), Target(address, 443, name)
-    most = (plain.answered_at or MOST_HOPS) + 2
-    await walk_one_name(trace, stage, target, client_hello(name), "one-hello", 5.0, most)
+    stage = Stage("ttl-walk", arm="name@site")
+    if place.how == "question":
+        control = Stage("ttl-walk", arm="neutral@site")
+        for name, each in ((NEUTRAL, control), (place.name, stage)):
+            target = Target(place.address, 53, name)
+            await walk_questions(trace, each, target, query(name, "A").to_wire(), 1.0)
+    else:
+        plain = await walk_syn(trace, Stage("ttl-walk"), Target(place.address, 443))
+        most = (plain.answered_at or MOST_HOPS) + 2
+        target = Target(place.address, 443, place.name)
+        hello = client_hello(place.name)
+        if place.how == "one":
+            await walk_one_name(trace, stage, target, hello, "one-hello", 5.0, most)
+        else:
+            await walk_many_names(trace, stage, target, hello, 5.0)
     return [step for step in trace.steps if isinstance(step, Walk)]
 
 
-async def main(places: dict[str, str]) -> None:
-    found = await asyncio.gather(*(both(name, address) for name, address in places.items()))
-    sys.stdout.buffer.write(msgspec.json.encode(dict(zip(places, found, strict=True))))
+async def main(places: Sequence[Place]) -> None:
+    found = await asyncio.gather(*map(walks_to, places))
+    sys.stdout.buffer.write(msgspec.json.encode(found))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(json.loads(sys.argv[1])))
+    asyncio.run(main(msgspec.json.decode(sys.argv[1], type=list[Place])))
