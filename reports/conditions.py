@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
+from reports.address_evidence import address_lives, cut_of
 from reports.attempts import Outcome
 from reports.evidence import Evidence
 from reports.techniques import in_words, is_special
 from reports.text import plain
-from reports.ways import Cut
 from storage.records import Handshake, Layer
 
 # Failures that a server can cause by itself, by the visitor's country (design, two witnesses).
@@ -261,7 +261,8 @@ def two_witnesses(e: Evidence) -> Finding | None:
         return None
     if not (e.repeated and e.reached_abroad) or e.false_answers:
         return None
-    if failed.technique == "reset" and e.cut is not None and e.cut.how == "reset":
+    cut = cut_of(e) if failed.technique == "reset" else None
+    if cut is not None and cut.how == "reset":
         failed = msgspec.structs.replace(failed, layer="tcp")  # no name had been sent there
     second = _second_witness(e, failed)
     return None if second is None else found(failed, second=second)
@@ -274,40 +275,10 @@ def _second_witness(e: Evidence, failed: Outcome) -> str | None:
         others = sorted({view.who for view in e.reached_inside})
         return f"{plain(others[0])} in the same country reached it within the hour"
     if failed.layer == "tcp":
-        return _address_lives(e)
+        return address_lives(e)
     if failed.technique not in SERVER_CAN_CAUSE and len(e.reached_abroad) >= 2:
         return "a second view from abroad agreed"
     return None
-
-
-def _address_lives(e: Evidence) -> str | None:
-    """Return what shows that the address is there and that somebody on the way forbids it.
-
-    Nothing does beyond a tunnel: the ways that are seen there are those of a VPN.
-    """
-    if e.measurement.line.tunnelled:
-        return None
-    if e.cut is not None:
-        return f"{_ENDS[e.cut.how]} {_further(e.cut)}"
-    if e.other_port_answers:
-        return "another port of the same address answered"
-    if e.forbidden_by_own_network:
-        return "the volunteer's own network sent word that it forbids the address"
-    return None
-
-
-_ENDS = {
-    "silence": "packets to it ended",
-    "reset": "packets to it were answered by a reset",
-    "unreachable": "packets to it were sent back by a router",
-}
-
-
-def _further(cut: Cut) -> str:
-    return (
-        f"on the way, at hop {cut.hop}, while others on the same way were passed on there and at "
-        f"{cut.further - 1} routers more"
-    )
 
 
 # --- what remains ---------------------------------------------------------------------------------

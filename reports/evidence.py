@@ -11,7 +11,6 @@ from reports.fingerprints import Table, own_table
 from reports.outside import View, failed_like, of_helper, of_vantage
 from reports.page_contrast import PageContrast, page_contrast_of
 from reports.techniques import is_special
-from reports.ways import Cut, cut_on_the_way, goes_as_far
 from storage.failures import Failure
 from storage.records import (
     Connect,
@@ -91,14 +90,15 @@ class Evidence:
     # --- addresses -------------------------------------------------------------------------
 
     @cached_property
-    def _steps(self) -> list[Step]:
+    def steps(self) -> list[Step]:
+        """The steps of the measurement and of its follow-ups."""
         followed = [step for stored in self.case.follow_ups for step in stored.record.steps]
         return [*self.measurement.steps, *followed]
 
     @cached_property
     def _handshakes(self) -> list[Handshake]:
         """The handshakes made for the name."""
-        steps = (step for step in self._steps if isinstance(step, Handshake))
+        steps = (step for step in self.steps if isinstance(step, Handshake))
         return [step for step in steps if (step.server_name or "").lower() == self.name]
 
     @cached_property
@@ -109,7 +109,7 @@ class Evidence:
     @cached_property
     def lookups(self) -> list[Lookup]:
         """The lookups of the name."""
-        steps = (step for step in self._steps if isinstance(step, Lookup) and step.arm is None)
+        steps = (step for step in self.steps if isinstance(step, Lookup) and step.arm is None)
         return [step for step in steps if step.name.lower().rstrip(".") == self.name]
 
     def answers(self, resolver: str) -> set[str]:
@@ -141,7 +141,7 @@ class Evidence:
         """
         if not self.encrypted_works:
             return set()
-        tried = {step.address for step in self._steps if isinstance(step, Connect)}
+        tried = {step.address for step in self.steps if isinstance(step, Connect)}
         return {
             address
             for address in self.answers("system") - self.validated - self.named_elsewhere
@@ -182,22 +182,6 @@ class Evidence:
             and not witness.record.line.tunnelled
         ]
         return any(view is not None and view.layer == "dns" for view in views)
-
-    @cached_property
-    def forbidden_by_own_network(self) -> bool:
-        """Did a router of the vantage's own network say that the address is forbidden?
-
-        Only "administratively prohibited" counts: other ICMP errors tell of routing as well.
-        """
-        failed, asn = self.failed, self.measurement.vantage.asn
-        return any(
-            asn is not None
-            and step.icmp_asn == asn
-            and step.icmp_from_peer is False
-            and step.icmp in ("3/9", "3/10", "3/13", "v6 1/1")
-            for step in self.connects
-            if failed is not None and step.address == failed.address
-        )
 
     @cached_property
     def racing(self) -> bool:
@@ -309,11 +293,11 @@ class Evidence:
 
     @cached_property
     def walks(self) -> list[Walk]:
-        return [step for step in self._steps if isinstance(step, Walk)]
+        return [step for step in self.steps if isinstance(step, Walk)]
 
     @cached_property
     def quic(self) -> list[Quic]:
-        return [step for step in self._steps if isinstance(step, Quic)]
+        return [step for step in self.steps if isinstance(step, Quic)]
 
     @cached_property
     def connects(self) -> list[Connect]:
@@ -322,38 +306,9 @@ class Evidence:
         return [step for step in steps if step.purpose in ("main", "repeat")]
 
     @cached_property
-    def cut(self) -> Cut | None:
-        """Where packets to the address that failed end on the way, which a helper opens."""
-        failed = self.failed
-        if failed is None or failed.address is None:
-            return None
-        opened = {step.address for step in self.connects if step.failure is None}
-        closed = {step.address for step in self.connects} - opened
-        found = cut_on_the_way(self.walks, {failed.address, *closed})
-        return found if found and self.opened_abroad(found.address, found.port) else None
-
-    @cached_property
     def blocked_elsewhere(self) -> bool:
         """Is the name cut off at a stranger's address where another foreign name passes?"""
         return self.contrast.name_blocked_elsewhere(self.name)
-
-    @cached_property
-    def other_port_answers(self) -> bool:
-        """Does another port of the address that failed open, while a helper opens the port itself?
-
-        Not where packets to the port that failed go as far as others: there it is the server's own.
-        """
-        failed = self.failed
-        if failed is None or failed.address is None:
-            return False
-        address = failed.address
-        connects = [s for s in self._steps if isinstance(s, Connect) and s.address == address]
-        dead = {step.port for step in connects if step.failure is not None}
-        return (
-            any(step.failure is None and step.port not in dead for step in connects)
-            and any(self.opened_abroad(address, port) for port in dead)
-            and not any(goes_as_far(self.walks, address, port) for port in dead)
-        )
 
     def opened_abroad(self, address: str, port: int) -> bool:
         """Did any helper open a connection to this address and port?"""
