@@ -23,6 +23,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -55,7 +56,7 @@ parallel = 32
 # SQLite's lock for writing in WAL mode is the POSIX lock on this byte of the -shm file.
 _WRITE_LOCK = 120
 _GLANCE = 0.0002  # seconds; a transaction takes milliseconds
-_LATEST = 120.0  # seconds; no round of the scenario takes so long
+_LATEST = 300.0  # seconds; no round of the scenario takes so long
 
 
 class Kills(msgspec.Struct, kw_only=True):
@@ -81,7 +82,7 @@ class Kills(msgspec.Struct, kw_only=True):
 # --- kill -9 -------------------------------------------------------------------------------------
 
 
-def kill_rounds(count: int, *, seed: int, side_by_side: int = 2, per_database: int = 20) -> Kills:
+def kill_rounds(count: int, *, seed: int, side_by_side: int = 2, per_database: int = 16) -> Kills:
     """Kill `count` busy rounds at moments drawn evenly over the whole of them.
 
     Every second kill then waits for the next transaction, as few moments lie inside of one. Each
@@ -121,7 +122,7 @@ def _one_database(scenario: Scenario, pki: Pki, folder: Path, count: int, seed: 
             reported |= one.reported()
             done.rounds_after += 1
             if held is None:
-                done.missed += 1
+                done.missed, busy = done.missed + 1, one.lasted
                 continue
             done.kills += 1
             done.aimed += aimed
@@ -145,6 +146,7 @@ class _Round:
         self._errors = output.with_suffix(".err")
         self._clock = SystemClock()
         self._before = _records_in(database)
+        self.lasted = 0.0  # seconds from the first record to the end, once it has come to that
         argv = [sys.executable, "-m", "sitewatch", "measure", "--json"]
         with output.open("wb") as stdout, self._errors.open("wb") as stderr:
             self._process = world.popen(
@@ -160,7 +162,8 @@ class _Round:
         code = self._process.wait(_LATEST)
         if code != 0:
             raise RuntimeError(self._errors.read_text()[-2000:])
-        return self._clock.monotonic() - begun
+        self.lasted = self._clock.monotonic() - begun
+        return self.lasted
 
     def kill_after(self, seconds: float, *, aimed: bool) -> bool | None:
         """Kill the program so long after its first record; tell whether it was in a transaction.
@@ -168,12 +171,13 @@ class _Round:
         It is stopped first, so that its locks can be looked at. `aimed`: wait for the beginning of
         the next transaction. None: it had ended already.
         """
-        moment = self._begun() + seconds
-        while self._clock.monotonic() < moment:
+        begun = self._begun()
+        while (left := begun + seconds - self._clock.monotonic()) > 0:
             try:
-                self._process.wait(max(0.0, moment - self._clock.monotonic()))
+                self._process.wait(left)
             except subprocess.TimeoutExpired:
                 continue
+            self.lasted = self._clock.monotonic() - begun
             return None
         program = self._program()
         if program is None:
@@ -188,6 +192,7 @@ class _Round:
         except ProcessLookupError:
             held = None
         self._process.wait(_LATEST)
+        self.lasted = self._clock.monotonic() - begun
         return held
 
     def reported(self) -> set[str]:
@@ -257,9 +262,9 @@ def _damage(database: Path, reported: set[str]) -> list[str]:
         found = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
     with Store(database) as store:
         found += store.check()
-        kept = {one.id for one in store.measurements()}
-        half = [one.id for one in store.measurements() if not one.record.complete]
-    if lost := reported - kept:
+        kept = {one.id: one.record.complete for one in store.measurements()}
+    half = [id for id, complete in kept.items() if not complete]
+    if lost := reported - kept.keys():
         found.append(f"{len(lost)} records that were reported are lost")
     if half:
         found.append(f"{len(half)} measurements are half there")
@@ -297,13 +302,21 @@ def strike_disk(case: str) -> Outcome:
 # --- the figures ---------------------------------------------------------------------------------
 
 
+def machine() -> str:
+    """Return the sentence that says when and on what machine figures were taken."""
+    return (
+        f"Taken on {datetime.now(UTC):%Y-%m-%d} on {platform.system()} {platform.release()}, "
+        f"{os.cpu_count()} cores with a load of {os.getloadavg()[2]:.0f}, Python "
+        f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}."
+    )
+
+
 def figures(kills: Kills, disks: Sequence[Outcome]) -> str:
     """Return all figures as Markdown."""
     share = 100 * kills.in_transaction / max(1, kills.kills)
     chance = 100 * kills.by_chance / max(1, kills.kills - kills.aimed)
     lines = [
-        f"Taken on {platform.system()} {platform.release()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}.",
+        machine(),
         "",
         "| kill -9 in busy rounds | |",
         "|---|---|",
@@ -334,7 +347,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--side-by-side", type=int, default=2, help="worlds at once")
+    parser.add_argument("--side-by-side", type=int, default=8, help="worlds at once")
     parser.add_argument("--write", action="store_true", help=f"keep the figures in {REPORT.name}")
     options = parser.parse_args()
     kills = kill_rounds(options.kills, seed=options.seed, side_by_side=options.side_by_side)
