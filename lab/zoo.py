@@ -56,16 +56,23 @@ def zoo_scenarios() -> dict[str, Path]:
 
 
 def run_zoo(
-    paths: Sequence[Path], tier: str, seeds: int, jobs: int, told: Callable[[Result], None]
+    paths: Sequence[Path],
+    tier: str,
+    seeds: int,
+    jobs: int,
+    told: Callable[[Result], None],
+    keep: Path | None = None,
 ) -> None:
     """Run scenarios in worlds of so many seeds, several at once; `told` gets each result.
 
-    Those that wait longest begin first, so that nothing is left to wait for at the end.
+    Those that wait longest begin first, so that nothing is left to wait for at the end. What was
+    measured stays in the folder `keep`, a database for each world, or is thrown away.
     """
     check_available()
     scenarios = sorted(map(load_scenario, paths), key=_waiting, reverse=True)
     with tempfile.TemporaryDirectory(prefix="sitewatch-zoo-") as folder:
-        run = Run(tier, Pki.create(Path(folder) / "pki"), Path(folder))
+        run = Run(tier, Pki.create(Path(folder) / "pki"), keep or Path(folder))
+        run.folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(jobs) as pool:
             worlds = [(one, _SEED + seed) for one in scenarios for seed in range(seeds)]
             waiting = [pool.submit(run.one, scenario, seed) for scenario, seed in worlds]
@@ -210,7 +217,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         for tier in (options.tier,) if options.tier else TIERS:
-            run_zoo([known[name] for name in wanted], tier, options.seeds, options.jobs, told)
+            paths = [known[name] for name in wanted]
+            run_zoo(paths, tier, options.seeds, options.jobs, told, options.keep)
     except (ScenarioError, LabUnavailable) as error:
         print(error, file=sys.stderr)
         return 1
@@ -267,6 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seeds", type=_count, default=1, help="worlds of each scenario")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder for the record")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the databases; default: none")
     return parser
 
 

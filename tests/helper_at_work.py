@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -71,8 +72,13 @@ async def helper(
     resolve: Resolve | None = None,
     clock: Clock | None = None,
     exempt: Sequence[str] = ("127.0.0.1",),
+    certificate: Path | None = None,
+    proxy: str | None = None,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve a helper that may visit the addresses of `exempt` alone; yield a client of it."""
+    """Serve a helper that may visit the addresses of `exempt` alone; yield a client of it.
+
+    `certificate` is a PEM file of chain and key; the client does not judge it.
+    """
     fixed = {host: [addresses] for host, addresses in (names or {}).items()}
     lookout = Lookout(
         clock=clock or SystemClock(),
@@ -82,7 +88,7 @@ async def helper(
         tool="sitewatch 1",
         resolve=resolve or Names(fixed).resolve,
     )
-    config = configured(HelperServer(lookout))
+    config = configured(HelperServer(lookout), certificate, certificate, proxy)
     config.port = 0
     server = uvicorn.Server(config)
     listening = config.bind_socket()
@@ -91,7 +97,9 @@ async def helper(
     port = listening.getsockname()[1]
     try:
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", trust_env=False
+            base_url=f"{'https' if certificate else 'http'}://127.0.0.1:{port}",
+            trust_env=False,
+            verify=False,
         ) as client:
             yield client
     finally:

@@ -258,10 +258,3 @@ def test_the_zoo_runs_and_writes_its_record(
 def test_an_unknown_scenario_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["utopia-*"]) == 1
     assert capsys.readouterr().err == "no scenario of the zoo is called utopia-*\n"
-
-
-@pytest.mark.lab
-@pytest.mark.long
-def test_every_symptom_of_the_whole_zoo_holds(tmp_path: Path) -> None:
-    require_lab()
-    assert main(["--tier", "probing", "--output", str(tmp_path)]) == 0
