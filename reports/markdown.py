@@ -57,7 +57,7 @@ class _Writer:
         lines += self._list(text("Limitations"), (*content.warnings, *content.limitations))
         lines += self._records()
         written = text(
-            "Written {time} by {tool}, rules {rules}.",
+            "Data up to {time}; by {tool}, rules {rules}.",
             time=content.generated,
             tool=content.tool,
             rules=content.rules_version,

@@ -56,7 +56,8 @@ def write_report(
     """Write the files of `WRITERS` into the folder `output`, all of them or none.
 
     `since` and `until` are UTC days such as 2017-06-12, both inclusive; `generated` is the time
-    that the report names as its own. Unless `exact`, times are rounded outward to ten minutes.
+    of the newest data, which the report names. Unless `exact`, times are rounded outward to ten
+    minutes.
     `language` is a code of `reports.catalogue.LANGUAGES`.
     Raises ReportError (impossible days, a folder that cannot be written) and StoreError.
     """

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from storage.reading import beyond
 from storage.records import Verdict, utc_seconds
@@ -89,6 +89,15 @@ def watched_urls(connection: Connection) -> list[str]:
     """Return every URL that was ever measured, in order."""
     query = select(records.c.url).where(records.c.url.is_not(None)).distinct()
     return sorted(connection.execute(query).scalars())
+
+
+def newest_seconds(connection: Connection) -> float | None:
+    """Return when the newest record was made, by corrected time; None while there is none."""
+    query = select(func.max(records.c.time).label("time"), records.c.clock_offset_us)
+    found = connection.execute(query.group_by(records.c.clock_offset_us)).all()
+    return max(
+        (utc_seconds(row.time) + (row.clock_offset_us or 0) / 1e6 for row in found), default=None
+    )
 
 
 def _judged(row: dict[str, Any]) -> Judged | None:

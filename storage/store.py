@@ -314,6 +314,13 @@ class Store:
         """Return every URL that was ever measured."""
         return self.read(judged.watched_urls)
 
+    def newest(self) -> float | None:
+        """Return when the newest record was made, in corrected seconds; None while there is none.
+
+        Databases that hold the same say the same, whenever and in whatever order it came in.
+        """
+        return self.read(judged.newest_seconds)
+
     def size(self) -> retention.Size:
         """Return how large the database is, and how much of that is in use."""
         return self.read(retention.size_of)

@@ -135,16 +135,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 # --- several volunteers' bundles in one database --------------------------------------------------
 
 
-def without_time_of_writing(text: str) -> str:
-    """Return a document of episodes without the line that says when it was written."""
-    lines = text.splitlines(keepends=True)
-    rest = [line for line in lines if not line.startswith('  "generated": ')]
-    assert len(rest) == len(lines) - 1
-    return "".join(rest)
-
-
 def told_of(database: Path, files: Sequence[Path], day: str) -> dict[str, str]:
-    """Import files into a new database; return all that is told of it, without when it was told.
+    """Import files into a new database; return all that is told of it.
 
     That is the document of episodes, the root over its chains and each file of a report.
     """
@@ -153,11 +145,10 @@ def told_of(database: Path, files: Sequence[Path], day: str) -> dict[str, str]:
     episodes = sitewatch("episodes", "--json", "--exact", "--database", database)
     span = ("--from", day, "--to", day)
     sitewatch("report", *span, "--output", folder, "--database", database)
-    generated = json.loads((folder / "episodes.json").read_text())["generated"]
     return {
-        "episodes": without_time_of_writing(episodes),
+        "episodes": episodes,
         "root": sitewatch("export", "--root", "--database", database),
-        **{file.name: file.read_text().replace(generated, "") for file in folder.iterdir()},
+        **{file.name: file.read_text() for file in folder.iterdir()},
     }
 
 

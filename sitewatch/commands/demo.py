@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -18,6 +18,7 @@ from sitewatch import __version__
 from sitewatch.console import Failed, told_in_one_line
 from sitewatch.history import round_times, spans
 from sitewatch.playing import History, Kept, play_history
+from sitewatch.stamps import stamp_of
 from storage.store import Store, StoreError
 
 SCENARIO = "kazakhstan-2017"
@@ -92,7 +93,7 @@ def _play(folder: Path, seed: int, first: date, last: date) -> str:
             country=None,
             urls=None,
             output=folder / "report",
-            generated=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            generated=stamp_of(store, exact=True),
             tool=f"sitewatch {__version__}",
             exact=True,
         )

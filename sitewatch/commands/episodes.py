@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -20,6 +19,7 @@ from reports.tables import document
 from sitewatch.console import Failed, safe, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, country_option, database_option, target_option
+from sitewatch.stamps import stamp, stamp_of
 from storage.records import corrected_seconds, utc_text
 from storage.store import Store, StoreError
 
@@ -56,6 +56,7 @@ def command(
         # All readings are handed in: what else failed at the time tells noise from blocking.
         found = find_episodes(readings, urls=None if target is None else [target])
         episodes = [episode for episode in found if country in {None, episode.country}]
+        generated = stamp(max((one.seconds for one in readings), default=None), exact=exact)
     else:
         installation = Installation.load(config_path, database)
         with (
@@ -71,11 +72,12 @@ def command(
                 urls=None if target is None else [target],
                 exact=exact,
             )
+            generated = stamp_of(store, exact=exact)
         episodes, outages = list(analysis.episodes), analysis.outages
         simulated = analysis.simulated
     if as_json:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        click.echo(document(episodes, outages, generated=now, simulated=simulated), nl=False)
+        text = document(episodes, outages, generated=generated, simulated=simulated)
+        click.echo(text, nl=False)
     else:
         _print(episodes)
 

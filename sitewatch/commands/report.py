@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -13,6 +12,7 @@ from sitewatch import __version__
 from sitewatch.console import safe, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, country_option, database_option, target_option
+from sitewatch.stamps import stamp_of
 from storage.store import StoreError
 
 
@@ -57,7 +57,7 @@ def command(
             country=country,
             urls=None if target is None else [target],
             output=output,
-            generated=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            generated=stamp_of(store, exact=exact),
             tool=f"sitewatch {__version__}",
             exact=exact,
         )
