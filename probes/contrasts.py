@@ -113,10 +113,12 @@ async def run_contrasts(
     arms: Sequence[Contrast],
     try_arm: TryArm,
     tries: int = MOST_TRIES,
+    penalty: bool = True,
 ) -> Tally:
     """Run the arms: those without the name once, then each named one until its answer is clear.
 
-    Returns how the tries went, after a penalty those of the second round alone.
+    Returns how the tries went, after a penalty those of the second round alone. `penalty` False:
+    none is waited out, since arms of this kind fail for other reasons.
 
     Where a neutral name fails at the site's address too, that may be the work of a penalty: it is
     waited out and they are tried once more, before the name is sent again. Where no neutral name
@@ -125,7 +127,7 @@ async def run_contrasts(
     attempts = range(tries)
     harmless = [arm for arm in arms if not arm.shows_the_name]
     tally = await _run_once(prober, trace, harmless, try_arm, attempts[0])
-    if tally.has_passed("neutral@neutral") and not tally.has_passed("neutral@site"):
+    if penalty and tally.has_passed("neutral@neutral") and not tally.has_passed("neutral@site"):
         await prober.rest(PENALTY_SECONDS)
         attempts = range(tries, 2 * tries)
         tally = await _run_once(prober, trace, harmless, try_arm, attempts[0])

@@ -87,6 +87,8 @@ class Prober:
     def begin(self, line: Line, neutrals: Sequence[NeutralHost]) -> None:
         """Take over what the look at the line has shown."""
         self.line, self.neutrals = line, neutrals
+        self._quic_passed, self._quic_silent = False, 0
+        self._paces.clear()
         for resolver in self.doh:
             resolver.clock_offset = self.clock_offset
 

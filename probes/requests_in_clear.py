@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from probes.arms import request_in_clear, try_request
-from probes.contrasts import MOST_TRIES, Contrast, run_contrasts
+from probes.contrasts import Contrast, run_contrasts
 from probes.prober import Prober
 from probes.suspicion import Suspect
 from probes.trace import Stage, Trace
@@ -28,8 +28,12 @@ async def run_requests(
     prober: Prober, trace: Trace, *, suspect: Suspect, arms: Sequence[Contrast]
 ) -> None:
     """Run the contrasts, as long transfers where the page had begun, and what they leave open."""
-    tries, try_arm = (_TRANSFERS, try_transfer) if suspect.began else (MOST_TRIES, try_request)
-    tally = await run_contrasts(prober, trace, arms=arms, try_arm=try_arm, tries=tries)
+    if suspect.began:  # many servers end a connection after some answers, which is no penalty
+        tally = await run_contrasts(
+            prober, trace, arms=arms, try_arm=try_transfer, tries=_TRANSFERS, penalty=False
+        )
+    else:
+        tally = await run_contrasts(prober, trace, arms=arms, try_arm=try_request)
     named = Contrast("name@site", suspect.name, suspect.address, suspect.port, suspect.path)
     if suspect.path != "/" and tally.has_failed("name@site"):
         front = Contrast("name@site", suspect.name, suspect.address, suspect.port)

@@ -158,6 +158,7 @@ class Pairs(msgspec.Struct, frozen=True, kw_only=True):
     slower: int = 0
     fair: int = 0
     address: str | None = None
+    stopped_after: int | None = None  # bytes from the peer: the most that came before a stop
 
     @property
     def name_is_slower(self) -> bool:
@@ -186,7 +187,9 @@ def pairs_of(steps: Iterable[Step], name: str) -> Pairs:
     both = [(one, other) for one, other in both if _comparable(one, other)]
     slow = sum(rate(other) >= _SLOWER * rate(one) and rate(other) > 0 for one, other in both)
     address = both[0][0].address if both else None
-    return Pairs(slower=slow, fair=len(both) - slow, address=address)
+    stops = [one.wire_bytes or 0 for one, _ in both if one.failure == Failure.TIMEOUT]
+    most = max(stops, default=None)
+    return Pairs(slower=slow, fair=len(both) - slow, address=address, stopped_after=most)
 
 
 def _comparable(named: Exchange, other: Exchange) -> bool:

@@ -162,7 +162,12 @@ def transfer_stopped(e: Evidence) -> Finding | None:
         return None
     if not (failed.secure and e.repeated and e.reached_abroad and e.pairs.name_is_slower):
         return None
-    return found(failed, slower=str(e.pairs.slower), pairs=str(e.pairs.slower + e.pairs.fair))
+    return found(
+        failed,
+        slower=str(e.pairs.slower),
+        pairs=str(e.pairs.slower + e.pairs.fair),
+        bytes=str(e.pairs.stopped_after or 0),
+    )
 
 
 def transfer_throttled(e: Evidence) -> Finding | None:

@@ -108,7 +108,8 @@ WITNESS: tuple[Rule, ...] = (
         needs="Repeats; a page inside valid TLS does not end; downloads from the same address "
         "under a neutral name are several times as fast beside it; a view from abroad reached it.",
         reason="For {name} {what} ({path}); in {slower} of {pairs} pairs of downloads from the "
-        "same server it was at most a third as fast as under a neutral name.",
+        "same server it was at most a third as fast as under a neutral name; where it stopped, no "
+        "more than {bytes} bytes had come.",
         condition=experiments.transfer_stopped,
     ),
     Rule(

@@ -165,7 +165,7 @@ class _Writer:
                 "body": "",
                 "headers_list": [],
                 "headers": {},
-                "method": "GET",
+                "method": step.method or "GET",
                 "tor": {"exit_ip": None, "exit_name": None, "is_tor": False},
                 "x_transport": "tcp",
                 "url": step.url,
