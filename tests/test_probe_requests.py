@@ -101,7 +101,7 @@ def failing(url: str, **how: object) -> list[Step]:
 
 def test_a_suspect_request_keeps_its_path_and_whether_its_answer_began() -> None:
     steps = clear_loads(failure=TIMEOUT)
-    found = failed_request(steps, [], 0)
+    found = failed_request(steps, [], 2)
     assert found == Suspect(NAME, "192.0.66.88", 80, "/", False)
     arms = plan(
         Suspect(NAME, "192.0.66.88", 80, "/a?b=c"),
