@@ -51,20 +51,18 @@ def document(
         "simulated": simulated,
         "outages": [_outage(outage) for outage in outages],
         "episodes": [
-            {
-                **_episode(episode),
-                "incident_aliases": (aliases or {}).get(episode.incident or "", ()),
-            }
+            _episode(episode, (aliases or {}).get(episode.incident or "", ()))
             for episode in episodes
         ],
     }
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
 
 
-def _episode(episode: Episode) -> dict[str, Any]:
+def _episode(episode: Episode, aliases: Sequence[str]) -> dict[str, Any]:
     return {
         "id": episode.id,
         "incident": episode.incident,
+        "incident_aliases": list(aliases),
         "url": plain(episode.url, 2000),
         "country": episode.country,
         "asn": episode.asn,

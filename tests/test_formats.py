@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from reports.csv_readings import readings_from_csv
+from reports.report import WRITERS
+from reports.spreadsheets import EPISODE_COLUMNS, OUR_COLUMNS, STOP_COLUMNS
 from sitewatch.annotation_rows import annotations_from_csv
 from storage import bundle_frames, compression, derived_records
 from storage.bundle import (
@@ -83,6 +85,19 @@ def test_the_table_shown_can_be_read(tmp_path: Path) -> None:
     table = tmp_path / "shown.csv"
     table.write_text(example("csv"))
     assert [reading.status for reading in readings_from_csv(table)] == ["blocked", "accessible"]
+
+
+def test_the_columns_of_reports_shown_are_those_written() -> None:
+    assert example("csv episodes").strip() == ",".join(EPISODE_COLUMNS)
+    assert example("csv stop").strip() == ",".join((*STOP_COLUMNS, *OUR_COLUMNS))
+    filled = TEXT[TEXT.index("| column of STOP |") : TEXT.index("The columns of STOP are")]
+    for column in STOP_COLUMNS:
+        assert f"`{column}`" in filled
+
+
+def test_every_file_of_a_report_is_named() -> None:
+    for name in WRITERS:
+        assert f"| `{name}` |" in TEXT
 
 
 def test_the_annotations_shown_can_be_read(tmp_path: Path) -> None:

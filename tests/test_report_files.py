@@ -26,7 +26,7 @@ from storage.announcements import Announcement
 from storage.records import LineState, utc_seconds
 from storage.store import Store
 from tests.histories import history
-from tests.month import write_month
+from tests.month import SITES, write_month
 from tests.test_report import EVIL, report
 
 ATOM = {"a": "http://www.w3.org/2005/Atom"}
@@ -37,7 +37,7 @@ SOURCE = "https://news.example/minister"
 def month(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report on the month, with a denial annotated."""
     folder = tmp_path_factory.mktemp("month")
-    path = write_month(folder / "month.db")
+    path = write_month(folder / "month.db", sites=SITES[:3])
     with Store(path) as store:
         store.annotate([Annotation(date="2017-06-20", text="Minister denies", source=SOURCE)])
     report(path, folder, "2017-06-12", "2017-07-10", exact=True)

@@ -30,7 +30,7 @@ from storage.store import StoreError
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Folder for report.html, report.md, episodes.json and records.txt.",
+    help="Folder for report.html and the other files of the report.",
 )
 @config_option
 @database_option
@@ -44,7 +44,10 @@ def command(
     config_path: Path | None,
     database: str | None,
 ) -> None:
-    """Write what the database says about some days as a page, as Markdown and as JSON."""
+    """Write what the database says about some days: a page, Markdown, tables, data, a feed.
+
+    docs/formats.md says what each file holds. Either all of them are written, or nothing is changed.
+    """
     installation = Installation.load(config_path, database)
     with (
         installation.open_store(create=False) as store,
