@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 from reports.errors import ReportError
 
+# A file: its bytes, or who writes them.
+Content: TypeAlias = bytes | Callable[[BinaryIO], None]
 
-def write_together(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+
+def write_together(folder: Path, files: Mapping[str, Content]) -> list[Path]:
     """Put files into `folder`, which is made if it is not there; return their paths.
 
     All of them are on the disk, under other names, before the first takes its place, so that a full
@@ -37,11 +41,14 @@ def write_together(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     return [folder / name for name in files]
 
 
-def _written(folder: Path, name: str, content: bytes) -> Path:
+def _written(folder: Path, name: str, content: Content) -> Path:
     descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(file)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:

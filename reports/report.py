@@ -7,10 +7,12 @@ from pathlib import Path
 
 import msgspec
 
+from reports import dossier
 from reports.analysis import Analysis, analyse
 from reports.annotations import Note, notes_of
 from reports.announced import as_announced
 from reports.content import Writer, content_of
+from reports.folder import Content as Bytes
 from reports.folder import write_together
 from reports.incident_feed import incidents_atom
 from reports.markdown import markdown
@@ -52,12 +54,14 @@ def write_report(
     tool: str,
     exact: bool = False,
     language: str = "en",
+    with_dossier: bool = False,
 ) -> Summary:
     """Write the files of `WRITERS` into the folder `output`, all of them or none.
 
     `since` and `until` are UTC days such as 2017-06-12, both inclusive; `generated` is the time
     of the newest data, which the report names. Unless `exact`, times are rounded outward to ten
     minutes.
+    `with_dossier` adds dossier.zip, the evidence for strangers to verify.
     `language` is a code of `reports.catalogue.LANGUAGES`.
     Raises ReportError (impossible days, a folder that cannot be written) and StoreError.
     """
@@ -69,7 +73,10 @@ def write_report(
         analysis, generated=generated, tool=tool, annotations=notes, words=Words(language)
     )
     texts = {name: write(content).encode() for name, write in WRITERS.items()}
-    return Summary(headline=content.headline, files=write_together(output, texts))
+    files: dict[str, Bytes] = dict(texts)
+    if with_dossier:
+        files[dossier.NAME] = dossier.dossier(content, texts, store)
+    return Summary(headline=content.headline, files=write_together(output, files))
 
 
 def _notes(store: Store, analysis: Analysis) -> list[Note]:

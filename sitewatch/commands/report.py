@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from reports.dossier import verifier_hash
 from reports.errors import ReportError
 from reports.report import write_report
 from sitewatch import __version__
-from sitewatch.console import safe, told_in_one_line
+from sitewatch.console import safe, say, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, country_option, database_option, target_option
 from sitewatch.stamps import stamp_of
@@ -25,6 +26,7 @@ from storage.store import StoreError
 @country_option
 @target_option
 @click.option("--exact", is_flag=True, help="Exact times instead of times rounded to 10 minutes.")
+@click.option("--dossier", is_flag=True, help="Also write dossier.zip, the evidence to hand out.")
 @click.option(
     "--output",
     required=True,
@@ -40,13 +42,14 @@ def command(
     country: str | None,
     target: str | None,
     exact: bool,
+    dossier: bool,
     output: Path,
     config_path: Path | None,
     database: str | None,
 ) -> None:
     """Write what the database says about some days: a page, Markdown, tables, data, a feed.
 
-    docs/formats.md says what each file holds. Either all of them are written, or nothing is changed.
+    docs/formats.md says what each file holds. All of them are written, or nothing is changed.
     """
     installation = Installation.load(config_path, database)
     with (
@@ -63,6 +66,10 @@ def command(
             generated=stamp_of(store, exact=exact),
             tool=f"sitewatch {__version__}",
             exact=exact,
+            with_dossier=dossier,
         )
     click.echo(safe(summary.headline))
     click.echo(str(summary.files[0]))
+    if dossier:
+        click.echo(str(summary.files[-1]))
+        say(f"verify.py in it has the SHA-256 {verifier_hash()} (also in docs/formats.md)")
