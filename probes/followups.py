@@ -88,13 +88,22 @@ def _of_what_failed(prober: Prober, measured: Measurement, attempt: int) -> list
         wanted += _contrast(prober, question, try_question, DNS_PORT, tries=1)
     if stalled is not None:
         wanted.append(Experiment(partial(run_paired, prober, suspect=stalled, stopped=True)))
-    if hello is not None:
-        wanted.append(_walk(prober, Place(hello, "hello")))
-    elif request is not None:
-        wanted.append(_walk(prober, Place(request, "request")))
+    place = _doubted_place(prober, question, hello, request)
+    return wanted if place is None else [*wanted, _walk(prober, place)]
+
+
+def _doubted_place(
+    prober: Prober, question: Suspect | None, hello: Suspect | None, request: Suspect | None
+) -> Place | None:
+    """Return what the day's walk with the name is made for: the first on a browser's way.
+
+    A walk of questions repeats the name, so that it is made at tier conspicuous alone.
+    """
     if question is not None and prober.settings.tier == "conspicuous":
-        wanted.append(_walk(prober, Place(question, "question")))
-    return wanted
+        return Place(question, "question")
+    if hello is not None:
+        return Place(hello, "hello")
+    return None if request is None else Place(request, "request")
 
 
 def _of_what_came(prober: Prober, measured: Measurement, attempt: int) -> list[Experiment]:
@@ -127,10 +136,9 @@ def walk_anyway(prober: Prober, measured: Measurement) -> Experiment | None:
     steps, helpers = measured.steps, measured.helpers
     last = max((step.attempt for step in steps), default=0)
     hello, request = failed_handshake(steps, last), failed_request(steps, helpers, last)
-    if hello is not None:
-        return _walk(prober, Place(hello, "hello"))
-    if request is not None:
-        return _walk(prober, Place(request, "request"))
+    doubted = _doubted_place(prober, doubted_lookup(steps), hello, request)
+    if doubted is not None:
+        return _walk(prober, doubted)
     tried = next((step for step in steps if isinstance(step, Connect) and step.port), None)
     if tried is None:
         return None

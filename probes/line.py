@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from probes.addresses import same_operator
 from probes.dns import servers_behind_stub
 from probes.instrument import is_elsewhere, is_hosting, leaves_by_tunnel
 from probes.neutral import Neutral, clock_offset, intercepting_issuer
@@ -96,6 +97,7 @@ async def _look(prober: Prober, known_offset_us: int | None) -> Look:
         ipv6=_family_passed(visited, issuer, ipv6=True),
         resolver_asn=_resolver_asn(prober, resolvers),
         resolver_at_home=resolver_stands_at_home(prober.system_server),
+        resolver_elsewhere=_resolver_elsewhere(prober, resolvers),
         diverted=is_diverted(resolvers, prober.system_server, prober.settings.resolvers.public),
         nat64=nat64,
         intercepted=_intercepted(visited, issuer),
@@ -125,6 +127,19 @@ def _resolver_asn(prober: Prober, resolvers: Sequence[Resolver]) -> int | None:
         if resolver.server == prober.system_server:
             return next(filter(None, map(prober.networks.asn_of, sorted(resolver.seen_as))), None)
     return None
+
+
+def _resolver_elsewhere(prober: Prober, resolvers: Sequence[Resolver]) -> bool | None:
+    """Tell whether the system's resolver is none of the line's own network: somebody chose it."""
+    server, own = prober.system_server, prober.own.public()
+    if server is None or not own or stands_at_home(server) is not False:
+        return None
+    table = prober.networks
+    asked = _resolver_asn(prober, resolvers) or (table.asn_of(server) if table else None)
+    ours = next(filter(None, map(table.asn_of, own)), None) if table else None
+    if asked is not None and ours is not None:
+        return asked != ours
+    return not any(same_operator(server, each) for each in own)
 
 
 def stands_at_home(server: str | None) -> bool | None:

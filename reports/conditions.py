@@ -13,12 +13,14 @@ from reports.attempts import Outcome
 from reports.evidence import Evidence
 from reports.techniques import in_words, is_special
 from reports.text import plain
-from storage.records import Handshake, Layer
+from storage.records import Exchange, Handshake, Layer
 
 # Failures that a server can cause by itself, by the visitor's country (design, two witnesses).
 SERVER_CAN_CAUSE = frozenset(
     ["timeout", "reset", "closed", "alert", "refused", "unreachable", "stalled", "truncated"]
 )
+# Of RFC 8914: bogus or missing signatures and keys, no reachable authority, a network error.
+TROUBLE_OF_A_ZONE = frozenset({6, 7, 8, 9, 10, 11, 12, 22, 23})
 ROOTS_MAY_BE = 365  # days: an older root store does not know the newest public authorities
 
 
@@ -62,8 +64,8 @@ def injected(e: Evidence) -> Finding | None:
         return None
     if e.false_answers:
         said = f"it named {plain(min(e.false_answers))}, which is not the site's"
-    elif failed.layer == "dns" and failed.technique is not None:
-        said = in_words(f"dns.{failed.technique}")
+    elif failed.kind == ("dns", "nxdomain"):
+        said = in_words("dns.nxdomain")
     else:
         return None
     return Finding(layer="dns", technique="injected", words={"name": plain(e.name), "said": said})
@@ -71,7 +73,7 @@ def injected(e: Evidence) -> Finding | None:
 
 def lies_by(e: Evidence, kind: str) -> str:
     """Return how a false answer came: what races is injected, else its own kind holds."""
-    return "injected" if e.racing else kind
+    return "injected" if e.racing and kind in ("nxdomain", "forged-address") else kind
 
 
 def race_seen(e: Evidence) -> Finding | None:
@@ -98,8 +100,25 @@ def forged_likely(e: Evidence) -> Finding | None:
         return None
     if e.may_be_filtered_at_home:
         return None
-    words = {"name": plain(e.name), "address": plain(min(e.false_answers))}
+    telling = {address for address in e.false_answers if _is_somebody_elses(e, address)}
+    if not telling:
+        return None
+    words = {"name": plain(e.name), "address": plain(min(telling))}
     return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
+
+
+def _is_somebody_elses(e: Evidence, address: str) -> bool:
+    """Does anything show that an address is not one of the site's that happens to be dead?
+
+    A provider's resolver may know an edge of a CDN that nobody else is told of.
+    """
+    answered = any(
+        (isinstance(step, Handshake) and bool(step.chain or step.bytes_received))
+        or (isinstance(step, Exchange) and step.status is not None)
+        for step in e.steps
+        if isinstance(step, Handshake | Exchange) and step.address == address
+    )
+    return answered or is_special(address) or address in e.answers("udp")
 
 
 def known_address(e: Evidence) -> Finding | None:
@@ -121,9 +140,17 @@ def resolver_lies(e: Evidence) -> Finding | None:
         return None
     if not (e.repeated and e.encrypted_works and e.reached_abroad):
         return None
-    if e.may_be_filtered_at_home:
+    if e.may_be_filtered_at_home or _resolver_says_why(e):
         return None
     return msgspec.structs.replace(found(failed), technique=lies_by(e, failed.technique))
+
+
+def _resolver_says_why(e: Evidence) -> bool:
+    """Does the system's resolver blame the name's own servers, or their signatures?"""
+    return any(
+        lookup.resolver == "system" and lookup.extended_error in TROUBLE_OF_A_ZONE
+        for lookup in e.lookups
+    )
 
 
 def filtered_at_home(e: Evidence) -> Finding | None:

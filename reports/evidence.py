@@ -152,13 +152,15 @@ class Evidence:
     def may_be_filtered_at_home(self) -> bool:
         """Can the volunteer's own resolver, router or tunnel be what answers falsely?
 
-        It can where that resolver stands in the volunteer's own network, or a tunnel is used, and
+        It can where that resolver stands in the volunteer's own network or in none of the line's,
+        so that somebody chose it (many filter families' names), or where a tunnel is used, and
         public resolvers asked in clear on the same line tell the truth, or cannot be asked for
         themselves. So it can where nobody knows where that resolver stands. Where another vantage
         of the country meets the same it is no home's filter.
         """
         line = self.measurement.line
-        if not (line.resolver_at_home is not False or line.tunnelled) or self.racing:
+        theirs = line.resolver_at_home is False and not line.resolver_elsewhere
+        if self.racing or (theirs and not line.tunnelled):
             return False
         public = self.answers("udp")
         lied_to_in_clear = bool(public & self.false_answers) or any(

@@ -68,7 +68,8 @@ WITNESS: tuple[Rule, ...] = (
         layer="dns",
         weight=1.55,
         needs="Repeats; the system resolver's address completes no valid TLS and nobody else "
-        "knows it; an encrypted resolver's does; a view from abroad reached the site.",
+        "knows it, but somebody else answers there, it is reserved, or a public resolver gives it; "
+        "an encrypted resolver's does; a view from abroad reached the site.",
         reason="The system's resolver gave {address} for {name}, which completes no valid TLS "
         "and which nobody else knows; the address from an encrypted resolver does.",
         condition=conditions.forged_likely,
@@ -79,8 +80,9 @@ WITNESS: tuple[Rule, ...] = (
         certainty="likely",
         layer="dns",
         weight=1.61,
-        needs="Repeats; no address from the system's resolver; an encrypted resolver's address "
-        "completes valid TLS; a view from abroad reached the site.",
+        needs="Repeats; no address from the system's resolver, which does not blame the name's own "
+        "servers (RFC 8914); an encrypted resolver's address completes valid TLS; a view from "
+        "abroad reached the site.",
         reason="For {name} {what} ({path}), while the address from an encrypted resolver "
         "completed valid TLS and the site was reached from abroad.",
         condition=conditions.resolver_lies,

@@ -121,6 +121,7 @@ class Line(Value, frozen=True, kw_only=True):
     ipv6: bool | None = None
     resolver_asn: int | None = None
     resolver_at_home: bool | None = None  # is the system's at a private address; None: unknown
+    resolver_elsewhere: bool | None = None  # is the system's in another network than the line
     diverted: bool | None = None  # do questions to other resolvers end at the line's own
     nat64: bool | None = None  # are IPv4 hosts reached through IPv6 addresses
     intercepted: bool | None = None  # one unknown authority vouches for several neutral hosts

@@ -46,12 +46,14 @@ STATE = {
 }
 
 
-def named(address: str, *more: Step, tls: str | None = TIMEOUT) -> list[Step]:
+def named(address: str, *more: Step, tls: str = "ssl_invalid_hostname") -> list[Step]:
     steps: list[Step] = list(more)
     for attempt in range(3):
         steps += [lookup([address], attempt=attempt, replies=[[address]])]
         steps += [lookup(resolver=DOH, attempt=attempt), *connection(number=9, attempt=attempt)]
-        steps += connection(address=address, tls=tls, number=8, attempt=attempt)
+        steps += connection(
+            address=address, tls=tls, number=8, attempt=attempt, certificates=chain("other.example")
+        )
     return steps
 
 

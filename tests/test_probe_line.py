@@ -12,7 +12,7 @@ import dns.message
 import dns.rrset
 import pytest
 
-from probes.instrument import describe_instrument, is_hosting, roots_age_days
+from probes.instrument import describe_instrument, is_elsewhere, is_hosting, roots_age_days
 from probes.own import OwnAddresses
 from probes.settings import Whoami
 from probes.whoami import Resolver, _carries_ipv4, addresses_in, ask_whoami, is_diverted
@@ -140,3 +140,13 @@ def test_the_instrument_says_what_it_is_made_of(tmp_path: Path) -> None:
     assert roots_age_days(1_800_000_000.0, str(tmp_path / "missing")) is None
     (tmp_path / "roots.pem").touch()
     assert roots_age_days(0.0, str(tmp_path / "roots.pem")) == 0
+
+
+@pytest.mark.parametrize(
+    ("registered", "told", "elsewhere"),
+    [("DE", "KZ", True), ("KZ", "KZ", False), (None, "KZ", False), ("DE", None, False)],
+)
+def test_a_network_of_another_country_is_noticed(
+    registered: str | None, told: str | None, elsewhere: bool
+) -> None:
+    assert is_elsewhere(registered, told) is elsewhere

@@ -238,10 +238,24 @@ def forged_loads(address: str, **how: object) -> list[object]:
 
 
 def test_a_false_address_while_an_encrypted_answer_works_is_likely_forged() -> None:
-    record = measurement(forged_loads(FORGED, tls=TIMEOUT), helpers=TWO_HELPERS[:1])  # type: ignore[arg-type]
-    verdict = judge(case(record))
+    steps = forged_loads(FORGED, tls="ssl_invalid_hostname", certificates=chain("portal.example"))
+    verdict = judge(case(measurement(steps, helpers=TWO_HELPERS[:1])))  # type: ignore[arg-type]
     assert conclusion(verdict) == ("blocked", "dns", "forged-address", "likely")
     assert verdict.rules == ["dns.forged"]
+
+
+@pytest.mark.parametrize(
+    "dead", [{"tls": TIMEOUT}, {"tcp": TIMEOUT}, {"tcp": "connection_refused"}]
+)
+def test_an_unknown_address_at_which_nobody_answers_may_be_a_dead_edge(
+    dead: dict[str, str],
+) -> None:
+    steps = forged_loads(FORGED, **dead)
+    record = measurement(steps, helpers=TWO_HELPERS[:1])  # type: ignore[arg-type]
+    assert judge(case(record)).certainty == "suspected"
+    twice = [*steps, lookup([FORGED], resolver="udp")]
+    record = measurement(twice, helpers=TWO_HELPERS[:1])  # type: ignore[arg-type]
+    assert conclusion(judge(case(record))) == ("blocked", "dns", "forged-address", "likely")
 
 
 def test_a_reserved_address_from_two_resolvers_is_confirmed() -> None:

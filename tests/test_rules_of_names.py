@@ -87,6 +87,43 @@ def test_a_second_home_of_the_country_that_meets_the_same_lifts_the_doubt() -> N
     assert judge(case(record, witnesses=[witness])).certainty == "likely"
 
 
+def test_a_resolver_that_somebody_chose_may_be_a_filter_of_his() -> None:
+    line = Line(state="up", ipv4=True, resolver_at_home=False, resolver_elsewhere=True)
+    record = measurement(denied(line), line=line, helpers=[helper()])
+    assert judge(case(record)).certainty == "suspected"
+    own = msgspec.structs.replace(line, resolver_elsewhere=False)
+    assert judge(case(msgspec.structs.replace(record, line=own))).certainty == "likely"
+
+
+@pytest.mark.parametrize(
+    ("why", "certainty"), [(22, "suspected"), (6, "suspected"), (17, "likely"), (None, "likely")]
+)
+def test_a_resolver_that_blames_the_names_own_servers_is_believed(
+    why: int | None, certainty: str
+) -> None:
+    line = Line(state="up", ipv4=True, resolver_at_home=False)
+    steps = [
+        msgspec.structs.replace(s, failure="dns_servfail_error", extended_error=why)
+        if isinstance(s, Lookup) and s.resolver == "system"
+        else s
+        for s in denied(line)
+    ]
+    record = measurement(steps, line=line, helpers=[helper()])
+    assert judge(case(record)).certainty == certainty
+
+
+def test_a_denial_that_races_the_true_answer_is_injected() -> None:
+    line = Line(state="up", ipv4=True, resolver_at_home=False)
+    replies = [Reply(after_us=1, rcode=3), Reply(after_us=9, rcode=0, answers=[SITE])]
+    raced = msgspec.structs.replace(lookup(resolver="udp"), replies=replies)
+    record = measurement([raced, *denied(line)], line=line)
+    verdict = judge(case(record))
+    assert essence(verdict) == ("blocked", "dns", "injected", "likely")
+    assert verdict.rules[0] == "dns.injected"
+    late = msgspec.structs.replace(lookup(resolver="udp"), replies=replies[1:])
+    assert judge(case(measurement([late, *denied(line)], line=line))).certainty == "suspected"
+
+
 def questions(answered: Sequence[Arm]) -> list[Step]:
     return [
         Lookup(
