@@ -56,7 +56,7 @@ def failed_handshake(steps: Sequence[Step], attempt: int) -> Suspect | None:
         for step in [*_of_the_system(mine), *mine]:
             if not isinstance(step, Handshake) or not _failed(step) or not step.server_name:
                 continue
-            if _never_opened_after(steps, each, step.address, step.port):
+            if _is_latest(steps, each, attempt, step.address, step.port):
                 return Suspect(step.server_name, step.address, step.port)
     return None
 
@@ -72,7 +72,7 @@ def failed_request(
             parts = urlsplit(step.url)
             wrong = _failed(step) or _page_differs([step], helpers)
             port = parts.port or 80
-            if parts.hostname and wrong and _never_opened_after(steps, each, step.address, port):
+            if parts.hostname and wrong and _is_latest(steps, each, attempt, step.address, port):
                 path = parts._replace(scheme="", netloc="", fragment="").geturl()
                 began = step.status is not None and _failed(step)
                 return Suspect(parts.hostname, step.address, port, path or "/", began)
@@ -123,18 +123,19 @@ def no_name_passed(steps: Sequence[Step], place: Endpoint) -> bool:
     return bool(sent) and not answers and not pages
 
 
-def _never_opened_after(steps: Sequence[Step], attempt: int, address: str, port: int) -> bool:
-    """Tell whether no later attempt opened a connection there: a penalty may forbid it.
+def _is_latest(steps: Sequence[Step], attempt: int, last: int, address: str, port: int) -> bool:
+    """Tell whether an attempt is the last one, or the last in which an endpoint opened.
 
-    After a name was cut off nothing at all may pass to its address for minutes.
+    After a name was cut off nothing at all may pass to its address for minutes: a penalty.
     """
-    return not any(
-        isinstance(step, Connect)
-        and step.attempt > attempt
-        and (step.address, step.port) == (address, port)
-        and not _failed(step)
+    later = [
+        step
         for step in steps
-    )
+        if isinstance(step, Connect)
+        and attempt < step.attempt <= last
+        and (step.address, step.port) == (address, port)
+    ]
+    return attempt == last or (bool(later) and all(map(_failed, later)))
 
 
 def doubted_lookup(steps: Sequence[Step]) -> Suspect | None:

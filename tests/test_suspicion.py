@@ -6,9 +6,16 @@ import msgspec
 import pytest
 
 from probes.sequential import Decision, Sequential
-from probes.suspicion import slow_exchange, stalled_exchange
-from storage.records import Exchange, Step
-from tests.cases import NAME, SITE, TIMEOUT, connection
+from probes.suspicion import (
+    Endpoint,
+    failed_handshake,
+    no_name_passed,
+    slow_exchange,
+    stalled_exchange,
+    unopened_endpoint,
+)
+from storage.records import Arm, Connect, Exchange, Step
+from tests.cases import NAME, NEUTRAL, SITE, TIMEOUT, arms, connection, helper, loads, lookup
 
 
 def page(**changes: object) -> list[Step]:
@@ -62,3 +69,53 @@ def test_a_slow_page_costs_one_fair_pair_and_is_told_by_three_slow_ones(
 ) -> None:
     test = Sequential(by_chance=0.1, for_cause=0.9, miss=0.12)
     assert test.decide(failed, passed) == decision
+
+
+# --- what is shut, and since when ----------------------------------------------------------------
+
+
+def shut_after_the_first(**later: object) -> list[Step]:
+    """Return a load whose handshake is cut off, and two that come to less."""
+    steps = loads(1, tls=TIMEOUT)
+    for attempt in (1, 2):
+        steps += [lookup(attempt=attempt), *connection(attempt=attempt, number=9, **later)]  # type: ignore[arg-type]
+    return steps
+
+
+def test_a_name_is_still_suspected_where_its_address_has_been_shut_since() -> None:
+    suspect = failed_handshake(shut_after_the_first(tcp=TIMEOUT), 2)
+    assert suspect is not None
+    assert (suspect.name, suspect.address, suspect.port) == (NAME, SITE, 443)
+
+
+def test_a_name_is_no_more_suspected_where_its_address_opened_since() -> None:
+    assert failed_handshake(shut_after_the_first(http=TIMEOUT), 2) is None
+    elsewhere = [
+        step
+        for step in shut_after_the_first(tcp=TIMEOUT)
+        if not (isinstance(step, Connect) and step.attempt)
+    ]
+    assert failed_handshake(elsewhere, 2) is None
+
+
+def test_an_address_that_never_opens_is_looked_at_where_a_helper_opens_it() -> None:
+    shut = loads(3, tcp=TIMEOUT)
+    assert unopened_endpoint(shut, [helper()], 2) == Endpoint(SITE, 443)
+    assert unopened_endpoint(shut, [helper(reached=False)], 2) is None
+    assert unopened_endpoint(shut, [helper(answered=False)], 2) is None
+    assert unopened_endpoint(shut_after_the_first(tcp=TIMEOUT), [helper()], 2) is None
+    assert unopened_endpoint(loads(3), [helper()], 2) is None
+
+
+def test_one_open_address_of_two_is_enough() -> None:
+    both: list[Step] = [lookup([SITE, NEUTRAL])]
+    both += [*connection(tcp=TIMEOUT), *connection(address=NEUTRAL, tls=TIMEOUT, number=2)]
+    assert unopened_endpoint(both, [helper()], 0) is None
+
+
+def test_no_name_passed_where_every_arm_at_the_address_was_left_without_a_word() -> None:
+    place = Endpoint(SITE, 443)
+    at_site: list[Arm] = ["name@site", "neutral@site", "none@site"]
+    assert no_name_passed(arms(at_site), place)
+    assert not no_name_passed(arms(at_site[:1]), place)
+    assert not no_name_passed([], place)
