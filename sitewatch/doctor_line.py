@@ -75,7 +75,14 @@ def _resolver(line: Line, steps: list[Step]) -> Finding:
         words = ", ".join(sorted({step.failure or "" for step in asked}))
         return bad("resolver", f"the system's resolver gives no answers ({words})", "check it")
     network = "" if line.resolver_asn is None else f"; who really asks is in AS{line.resolver_asn}"
-    return good("resolver", f"it knows {len(answered)} of {len(names)} neutral names{network}")
+    found = f"it knows {len(answered)} of {len(names)} neutral names{network}"
+    if line.resolver_elsewhere:
+        return notice(
+            "resolver",
+            f"{found}; it is none of this network's own",
+            "use the network's own: what a resolver that you chose denies stays suspected",
+        )
+    return good("resolver", found)
 
 
 def _diverted(line: Line) -> Finding:
@@ -111,7 +118,7 @@ def _tunnel(line: Line) -> Finding:
     if line.tunnelled:
         return notice(
             "tunnel",
-            "this looks like a VPN or a hosting network",
+            "this looks like a VPN, a hosting network or another country's",
             "switch the VPN off while measuring, or set vantage.kind to reference",
         )
-    return good("tunnel", "no sign of a VPN or of a hosting network")
+    return good("tunnel", "no sign of a VPN, a hosting network or another country")

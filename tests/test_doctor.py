@@ -227,6 +227,13 @@ def test_a_silent_resolver_is_bad_and_its_failure_named() -> None:
     assert looked(Line(state="up"), [cases.lookup()])["resolver"].state == "good"
 
 
+def test_a_resolver_of_another_network_is_noticed() -> None:
+    chosen = looked(Line(state="up", resolver_elsewhere=True), [cases.lookup()])["resolver"]
+    assert (chosen.state, bool(chosen.remedy)) == ("notice", True)
+    own = looked(Line(state="up", resolver_elsewhere=False), [cases.lookup()])["resolver"]
+    assert own.state == "good"
+
+
 def test_who_reads_along_is_named() -> None:
     steps = cases.connection(
         tls="ssl_unknown_authority",
