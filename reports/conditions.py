@@ -11,9 +11,10 @@ import msgspec
 from reports.address_evidence import address_lives, cut_of
 from reports.attempts import Outcome
 from reports.evidence import Evidence
+from reports.filter_evidence import may_be_own_filter
 from reports.techniques import in_words, is_special
 from reports.text import plain
-from storage.records import Exchange, Handshake, Layer
+from storage.records import Handshake, Layer
 
 # Failures that a server can cause by itself, by the visitor's country (design, two witnesses).
 SERVER_CAN_CAUSE = frozenset(
@@ -88,7 +89,7 @@ def forged_artefact(e: Evidence) -> Finding | None:
     if failed is None or not e.repeated or not e.reached_abroad:
         return None
     twice = {address for address in e.false_answers if is_special(address)} & e.answers("udp")
-    if not twice or e.may_be_filtered_at_home:
+    if not twice or may_be_own_filter(e):
         return None
     words = {"name": plain(e.name), "address": plain(min(twice))}
     return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
@@ -98,27 +99,14 @@ def forged_likely(e: Evidence) -> Finding | None:
     failed = e.failed
     if failed is None or not e.repeated or not e.false_answers or not e.reached_abroad:
         return None
-    if e.may_be_filtered_at_home:
+    if may_be_own_filter(e):
         return None
-    telling = {address for address in e.false_answers if _is_somebody_elses(e, address)}
+    public = e.answers("udp")
+    telling = {a for a in e.false_answers if a in public or e.is_a_strangers(a)}
     if not telling:
         return None
     words = {"name": plain(e.name), "address": plain(min(telling))}
     return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
-
-
-def _is_somebody_elses(e: Evidence, address: str) -> bool:
-    """Does anything show that an address is not one of the site's that happens to be dead?
-
-    A provider's resolver may know an edge of a CDN that nobody else is told of.
-    """
-    answered = any(
-        (isinstance(step, Handshake) and bool(step.chain or step.bytes_received))
-        or (isinstance(step, Exchange) and step.status is not None)
-        for step in e.steps
-        if isinstance(step, Handshake | Exchange) and step.address == address
-    )
-    return answered or is_special(address) or address in e.answers("udp")
 
 
 def known_address(e: Evidence) -> Finding | None:
@@ -140,7 +128,7 @@ def resolver_lies(e: Evidence) -> Finding | None:
         return None
     if not (e.repeated and e.encrypted_works and e.reached_abroad):
         return None
-    if e.may_be_filtered_at_home or _resolver_says_why(e):
+    if may_be_own_filter(e) or _resolver_says_why(e):
         return None
     return msgspec.structs.replace(found(failed), technique=lies_by(e, failed.technique))
 
@@ -156,7 +144,7 @@ def _resolver_says_why(e: Evidence) -> bool:
 def filtered_at_home(e: Evidence) -> Finding | None:
     """Only the resolver in the volunteer's own home or office says so: it may be a filter there."""
     failed = e.failed
-    if failed is None or failed.technique is None or not e.may_be_filtered_at_home:
+    if failed is None or failed.technique is None or not may_be_own_filter(e):
         return None
     if e.false_answers:
         address = plain(min(e.false_answers))

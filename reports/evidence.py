@@ -148,42 +148,14 @@ class Evidence:
             if address in tried or is_special(address)
         }
 
-    @cached_property
-    def may_be_filtered_at_home(self) -> bool:
-        """Can the volunteer's own resolver, router or tunnel be what answers falsely?
-
-        It can where that resolver stands in the volunteer's own network or in none of the line's,
-        so that somebody chose it (many filter families' names), or where a tunnel is used, and
-        public resolvers asked in clear on the same line tell the truth, or cannot be asked for
-        themselves. So it can where nobody knows where that resolver stands. Where another vantage
-        of the country meets the same it is no home's filter.
-        """
-        line = self.measurement.line
-        theirs = line.resolver_at_home is False and not line.resolver_elsewhere
-        if self.racing or (theirs and not line.tunnelled):
-            return False
-        public = self.answers("udp")
-        lied_to_in_clear = bool(public & self.false_answers) or any(
-            reply.failure is None
-            and not set(reply.answers) & (self.validated | self.named_elsewhere)
-            for reply in self.lookups
-            if reply.resolver == "udp" and reply.answers
+    def is_a_strangers(self, address: str) -> bool:
+        """Is an address reserved, or does somebody answer there who is not the site?"""
+        return is_special(address) or any(
+            step.address == address
+            for step in self.steps
+            if (isinstance(step, Handshake) and not step.valid and _spoke(step))
+            or (isinstance(step, Exchange) and step.status is not None)
         )
-        return not self._met_inside and (not lied_to_in_clear or bool(line.diverted))
-
-    @cached_property
-    def _met_inside(self) -> bool:
-        """Did another field vantage of the country fail by DNS too?"""
-        own = self.measurement.vantage
-        views = [
-            of_vantage(witness.record)
-            for witness in self.case.witnesses
-            if witness.record.vantage.kind == "field"
-            and own.country is not None
-            and witness.record.vantage.country == own.country
-            and not witness.record.line.tunnelled
-        ]
-        return any(view is not None and view.layer == "dns" for view in views)
 
     @cached_property
     def racing(self) -> bool:
@@ -330,6 +302,10 @@ def _same_failure(one: Outcome, failed: Outcome) -> bool:
     if one.kind == failed.kind:
         return True
     return failed.layer in ("tls", "http") and one.layer == "tcp" and one.address == failed.address
+
+
+def _spoke(step: Handshake) -> bool:
+    return bool(step.chain or step.bytes_received)
 
 
 def _by_chain(arm: ArmResult, ended_so: bool) -> bool | None:

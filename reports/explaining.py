@@ -11,6 +11,7 @@ from reports.attempts import family_counts
 from reports.cases import Case
 from reports.evidence import Evidence
 from reports.experiment_conditions import page_forged
+from reports.filter_evidence import may_be_own_filter
 from reports.fingerprints import Table
 from reports.steps_in_words import step_in_words
 from reports.text import plain
@@ -231,7 +232,7 @@ def _own_filter(e: Evidence) -> Alternative:
         return _answer(question, "ruled out", "the resolver's answer was not what failed")
     if e.contrasts("question").answered_for(e.name):
         return _answer(question, "ruled out", "an answer came from where no resolver is")
-    if e.may_be_filtered_at_home:
+    if may_be_own_filter(e):
         return _answer(
             question, "not ruled out", "the resolver is in the volunteer's own network or tunnel"
         )

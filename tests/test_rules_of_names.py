@@ -18,6 +18,7 @@ from tests.cases import (
     START,
     TIMEOUT,
     case,
+    chain,
     connection,
     helper,
     loads,
@@ -74,10 +75,27 @@ def test_a_resolver_that_is_known_to_be_none_of_the_home_is_held_to_its_word(
 
 
 def test_lies_of_public_resolvers_on_the_way_are_no_homes_filter() -> None:
-    record = measurement(denied(AT_HOME, [FORGED]), line=AT_HOME, helpers=[helper()])
+    strange = chain("portal.example")
+    shown = connection(address=FORGED, tls="ssl_invalid_hostname", certificates=strange, number=9)
+    steps = [*denied(AT_HOME, [FORGED]), *shown]
+    record = measurement(steps, line=AT_HOME, helpers=[helper()])
     assert judge(case(record)).status == "blocked"
     diverted = msgspec.structs.replace(AT_HOME, diverted=True)  # by a router at home, perhaps
-    record = measurement(denied(diverted, [FORGED]), line=diverted, helpers=[helper()])
+    record = measurement(steps, line=diverted, helpers=[helper()])
+    assert judge(case(record)).certainty == "suspected"
+
+
+def test_a_public_resolvers_denial_in_clear_is_a_lie_on_the_way() -> None:
+    asked = lookup([], resolver="udp", failure="dns_nxdomain_error")
+    record = measurement([asked, *denied(AT_HOME)], line=AT_HOME, helpers=[helper()])
+    assert judge(case(record)).certainty == "likely"
+
+
+@pytest.mark.parametrize("dead", [None, TIMEOUT])
+def test_an_edge_that_only_a_public_resolver_gives_is_no_lie(dead: str | None) -> None:
+    tried = connection(address=FORGED, tcp=dead, number=9) if dead else []
+    steps = [*denied(AT_HOME, [FORGED]), *tried]
+    record = measurement(steps, line=AT_HOME, helpers=[helper()])
     assert judge(case(record)).certainty == "suspected"
 
 
