@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from reports.address_evidence import cut_of
 from reports.alternatives import Alternative, Answer
 from reports.attempts import family_counts
 from reports.cases import Case
@@ -158,6 +159,10 @@ def _refusal(e: Evidence) -> Alternative:
         return _answer(question, "ruled out", "the site was not asked: its name did not resolve")
     if e.reached_inside:
         return _answer(question, "unlikely", "another network of the country reached it")
+    if cut_of(e) is not None:
+        return _answer(
+            question, "unlikely", "packets to its address end on the way, before others' do"
+        )
     return _answer(
         question,
         "not ruled out",
@@ -234,11 +239,14 @@ def _own_filter(e: Evidence) -> Alternative:
         return _answer(question, "ruled out", "an answer came from where no resolver is")
     if may_be_own_filter(e):
         return _answer(
-            question, "not ruled out", "the resolver is in the volunteer's own network or tunnel"
+            question,
+            "not ruled out",
+            "the resolver is in the volunteer's own network or tunnel, is one that he chose, or "
+            "nobody knows where it stands",
         )
     if e.measurement.line.resolver_at_home is False:
-        return _answer(question, "unlikely", "the resolver is none in the volunteer's own network")
-    return _answer(question, "not ruled out", "where the resolver stands is not known")
+        return _answer(question, "unlikely", "the resolver is the network's own")
+    return _answer(question, "unlikely", "others that were asked in clear were answered for too")
 
 
 def _helper_fault(e: Evidence) -> Alternative:
