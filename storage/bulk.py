@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Column, Connection, insert, select
 
 from storage.chain import Envelope, envelope_hash, public_hex, sign_envelope
@@ -23,7 +22,7 @@ from storage.insertion import (
     require_kind,
 )
 from storage.intake import Sound, accept_made, referred_blobs
-from storage.keys import KeysFile
+from storage.keys import KeysFile, Signer
 from storage.records import Record
 from storage.rows import index_columns, step_rows
 from storage.schema import blob_uses, blobs, records, steps
@@ -99,29 +98,29 @@ def _add(connection: Connection, keys: KeysFile, fresh: Sequence[tuple[Sound, It
 
 
 def _sign(connection: Connection, keys: KeysFile, sounds: Sequence[Sound]) -> None:
-    """Give each record the next place in its vantage's chain."""
+    """Give each record the next place in the chain of who signs it."""
     heads: dict[str, tuple[int, str | None]] = {}
-    month: dict[tuple[str, str], Ed25519PrivateKey] = {}
+    month: dict[tuple[str, str], Signer] = {}
     signed: list[Envelope] = []
     for sound in sounds:
-        vantage, time = sound.record.vantage.id, sound.record.time
-        if (vantage, time[:7]) not in month:  # a key is for a month at least
-            month[vantage, time[:7]], certifications = keys.signing(vantage, time)
-            insert_certifications(connection, certifications)
-        key = month[vantage, time[:7]]
-        if vantage not in heads:
-            heads[vantage] = head(connection, vantage)
-        sequence, previous = heads[vantage]
+        vantage, time = sound.record.vantage, sound.record.time
+        if (vantage.id, time[:7]) not in month:  # a key is for a month at least
+            month[vantage.id, time[:7]] = keys.signing(vantage, time)
+            insert_certifications(connection, month[vantage.id, time[:7]].certifications)
+        signer = month[vantage.id, time[:7]]
+        if signer.vantage not in heads:
+            heads[signer.vantage] = head(connection, signer.vantage)
+        sequence, previous = heads[signer.vantage]
         envelope = Envelope(
-            vantage=vantage,
+            vantage=signer.vantage,
             sequence=sequence + 1,
             previous=previous,
             id=sound.id,
             time=time,
-            key=public_hex(key),
+            key=public_hex(signer.key),
         )
-        signed.append(sign_envelope(envelope, key))
-        heads[vantage] = sequence + 1, envelope_hash(signed[-1])
+        signed.append(sign_envelope(envelope, signer.key))
+        heads[signer.vantage] = sequence + 1, envelope_hash(signed[-1])
     insert_envelopes(connection, signed)
 
 

@@ -8,6 +8,10 @@ the canonical form of the *whole* envelope before it, signature included; the fi
 
 A vantage is named by the hash of its first key: nobody else can make records in its name. Each
 later key is certified by the key before it; the first certifies itself.
+
+What was imported from another project was measured by none of ours. Its vantage is named by what it
+is, so that the same data are the same records whoever imported them; he signs them in the chain of
+a vantage of his own, and vouches for the importing alone.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from storage.errors import RefusedError
-from storage.records import Record, canonical, digest, is_id
+from storage.records import Record, Vantage, canonical, digest, is_id
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -60,6 +64,21 @@ def public_hex(key: Ed25519PrivateKey) -> str:
 def vantage_id(first_key: str) -> str:
     """Return the pseudonym that belongs to a vantage's first public key (hex)."""
     return hashlib.sha256(bytes.fromhex(first_key)).hexdigest()[:32]
+
+
+def source_vantage_id(vantage: Vantage) -> str:
+    """Return the pseudonym of a network as the data of another project (`source`) show it.
+
+    Networks are told apart by number; only where there is none does the name count.
+    """
+    network = vantage.network if vantage.asn is None else None
+    named = [vantage.source, vantage.kind, vantage.country, vantage.asn, network]
+    return hashlib.sha256(b"sitewatch-source/1 " + canonical(named)).hexdigest()[:32]
+
+
+def is_of_source(vantage: Vantage) -> bool:
+    """Return whether it stands for another project's data, which any vantage may sign."""
+    return vantage.source is not None and vantage.id == source_vantage_id(vantage)
 
 
 def signed(statement: S, key: Ed25519PrivateKey) -> S:
@@ -114,7 +133,8 @@ def certified_keys(certifications: Iterable[Certification]) -> Mapping[str, set[
 
 def require_matching(envelope: Envelope, id: str, record: Record) -> None:
     """Raise RefusedError if an envelope says something else than the record inside."""
-    if (envelope.id, envelope.vantage, envelope.time) != (id, record.vantage.id, record.time):
+    named = is_of_source(record.vantage) or envelope.vantage == record.vantage.id
+    if not named or (envelope.id, envelope.time) != (id, record.time):
         raise RefusedError(f"{id}: its envelope names another record, vantage or time")
     if (envelope.sequence == 1) != (envelope.previous is None) or envelope.sequence < 1:
         raise RefusedError(f"{id}: its envelope has no place in a chain")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from storage.chain import Certification, public_hex, sign_certification, vantage_id
+from storage.chain import (
+    Certification,
+    is_of_source,
+    public_hex,
+    sign_certification,
+    source_vantage_id,
+    vantage_id,
+)
 from storage.errors import StoreError
 from storage.records import Vantage
 
@@ -47,6 +55,15 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal["sitewatch-keys/1"] = "sitewatch-keys/1"
     vantages: list[_Own] = []
     exports: str | None = None  # secret from which the keys that sign public exports are derived
+
+
+@dataclass(frozen=True)
+class Signer:
+    """In whose chain a record is signed, with which key, and what certifies that key."""
+
+    vantage: str
+    key: Ed25519PrivateKey
+    certifications: list[Certification]
 
 
 class ExportKeys:
@@ -79,30 +96,39 @@ class KeysFile:
         return self.own_all([wanted])[0]
 
     def own_all(self, wanted: Sequence[Vantage]) -> list[Vantage]:
-        """Do for many networks what `own` does for one; the file is written at most once."""
+        """Do for many networks what `own` does for one; the file is written at most once.
+
+        Those of a `source` are nobody's own: their pseudonyms follow from what they are.
+        """
         content = self._read()
         known = {_network(own): own.id for own in content.vantages}
         new: list[_Own] = []
         for vantage in wanted:
-            if _network(vantage) not in known:
+            if vantage.source is None and _network(vantage) not in known:
                 new.append(_made(vantage))
                 known[_network(vantage)] = new[-1].id
         if new:
             self._write(msgspec.structs.replace(content, vantages=[*content.vantages, *new]))
-        return [msgspec.structs.replace(one, id=known[_network(one)]) for one in wanted]
+        return [
+            msgspec.structs.replace(
+                one, id=known[_network(one)] if one.source is None else source_vantage_id(one)
+            )
+            for one in wanted
+        ]
 
-    def signing(self, vantage: str, time: str) -> tuple[Ed25519PrivateKey, list[Certification]]:
-        """Return the key that signs a record of `time`, and all certifications of the vantage.
+    def signing(self, vantage: Vantage, time: str) -> Signer:
+        """Return what signs a record of `time` made by `vantage`.
 
-        Makes a new key when the record's month is later than the key's.
+        Makes a new key when the record's month is later than the key's. What another project
+        measured is signed by a vantage that does nothing but import it.
         """
-        own = self._find(vantage)
+        own = self._importer(vantage) if is_of_source(vantage) else self._find(vantage.id)
         renewed = _renewed(own, time)
         if renewed is not own:
-            others = [other for other in self._content.vantages if other.id != vantage]
+            others = [other for other in self._content.vantages if other.id != own.id]
             content = msgspec.structs.replace(self._content, vantages=[*others, renewed])
             self._write(content)
-        return _private(renewed.secret), renewed.certifications
+        return Signer(renewed.id, _private(renewed.secret), renewed.certifications)
 
     def for_export(self) -> ExportKeys:
         """Return what signs exports; makes its secret on first use."""
@@ -114,6 +140,17 @@ class KeysFile:
             {own.id: _private(own.secret) for own in content.vantages},
             bytes.fromhex(content.exports or ""),
         )
+
+    def _importer(self, vantage: Vantage) -> _Own:
+        """Return the vantage of this installation that signs what it imports of that source."""
+        content = self._read()
+        wanted = Vantage(id="", source=vantage.source)
+        for own in content.vantages:
+            if _network(own) == _network(wanted):
+                return own
+        own = _made(wanted)
+        self._write(msgspec.structs.replace(content, vantages=[*content.vantages, own]))
+        return own
 
     def _find(self, vantage: str) -> _Own:
         for own in self._read().vantages:

@@ -44,19 +44,19 @@ def add_own(
 
 
 def _sign(connection: Connection, keys: KeysFile, sound: Sound) -> None:
-    vantage, time = sound.record.vantage.id, sound.record.time
-    key, certifications = keys.signing(vantage, time)
-    insert_certifications(connection, certifications)
-    sequence, previous = head(connection, vantage)
+    time = sound.record.time
+    signer = keys.signing(sound.record.vantage, time)
+    insert_certifications(connection, signer.certifications)
+    sequence, previous = head(connection, signer.vantage)
     envelope = Envelope(
-        vantage=vantage,
+        vantage=signer.vantage,
         sequence=sequence + 1,
         previous=previous,
         id=sound.id,
         time=time,
-        key=public_hex(key),
+        key=public_hex(signer.key),
     )
-    insert_envelopes(connection, [sign_envelope(envelope, key)])
+    insert_envelopes(connection, [sign_envelope(envelope, signer.key)])
 
 
 def head(connection: Connection, vantage: str) -> tuple[int, str | None]:

@@ -15,15 +15,18 @@ from storage.chain import (
     broken_links,
     certified_keys,
     envelope_hash,
+    is_of_source,
     public_hex,
     require_certified,
+    require_matching,
     sign_certification,
     sign_envelope,
     vantage_id,
 )
 from storage.errors import RefusedError, StoreError
 from storage.keys import KeysFile
-from storage.records import Vantage
+from storage.records import Vantage, record_id
+from storage.train_dictionary import Invention
 
 JUNE = "2017-06-20T05:00:12.000000Z"
 LATE_JUNE = "2017-06-30T23:59:59.000000Z"
@@ -126,23 +129,22 @@ def test_nobody_can_sign_for_a_vantage_that_is_not_named_after_their_key() -> No
 
 def test_keys_are_renewed_monthly_and_each_is_signed_by_the_one_before(tmp_path: Path) -> None:
     keys = KeysFile(tmp_path / "x.keys")
-    vantage = keys.own(WANTED).id
-    used = [public_hex(keys.signing(vantage, time)[0]) for time in (JUNE, LATE_JUNE, JULY, AUGUST)]
-    _, certifications = keys.signing(vantage, AUGUST)
+    own = keys.own(WANTED)
+    used = [public_hex(keys.signing(own, time).key) for time in (JUNE, LATE_JUNE, JULY, AUGUST)]
+    certifications = keys.signing(own, AUGUST).certifications
     assert used[0] == used[1]
     assert len(set(used)) == 3
     assert [one.key for one in certifications] == [used[0], used[2], used[3]]
-    assert certified_keys(reversed(certifications)) == {vantage: set(used)}
+    assert certified_keys(reversed(certifications)) == {own.id: set(used)}
 
 
 def test_a_clock_that_ran_ahead_does_not_keep_its_key_for_years(tmp_path: Path) -> None:
     keys = KeysFile(tmp_path / "x.keys")
-    vantage = keys.own(WANTED).id
-    ahead, _ = keys.signing(vantage, "2037-01-01T00:00:00.000000Z")
-    late, _ = keys.signing(vantage, "2036-12-31T23:00:00.000000Z")
-    back, _ = keys.signing(vantage, JUNE)
-    assert public_hex(late) == public_hex(ahead)
-    assert public_hex(back) != public_hex(ahead)
+    own = keys.own(WANTED)
+    times = ("2037-01-01T00:00:00.000000Z", "2036-12-31T23:00:00.000000Z", JUNE)
+    ahead, late, back = (public_hex(keys.signing(own, time).key) for time in times)
+    assert late == ahead
+    assert back != ahead
 
 
 def test_the_keys_file_is_private_and_read_again_by_another_process(tmp_path: Path) -> None:
@@ -151,7 +153,8 @@ def test_the_keys_file_is_private_and_read_again_by_another_process(tmp_path: Pa
     own = one.own(WANTED)
     assert other.own(WANTED) == own
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert public_hex(other.signing(own.id, JULY)[0]) == public_hex(one.signing(own.id, JULY)[0])
+    used = {public_hex(keys.signing(own, JULY).key) for keys in (one, other)}
+    assert len(used) == 1
 
 
 def test_networks_are_told_apart_by_number_and_without_one_by_name(tmp_path: Path) -> None:
@@ -167,11 +170,44 @@ def test_networks_are_told_apart_by_number_and_without_one_by_name(tmp_path: Pat
 
 def test_a_lost_keys_file_gives_a_new_pseudonym(tmp_path: Path) -> None:
     keys = KeysFile(tmp_path / "x.keys")
-    before = keys.own(WANTED).id
+    before = keys.own(WANTED)
     keys.path.unlink()
     with pytest.raises(StoreError, match="no key for vantage"):
         keys.signing(before, JUNE)
-    assert keys.own(WANTED).id != before
+    assert keys.own(WANTED).id != before.id
+
+
+def test_another_projects_vantages_are_the_same_for_all_and_signed_by_each_in_his_name(
+    tmp_path: Path,
+) -> None:
+    wanted = msgspec.structs.replace(WANTED, source="ooni")
+    ours, theirs = KeysFile(tmp_path / "ours.keys"), KeysFile(tmp_path / "theirs.keys")
+    named = ours.own(wanted)
+    assert theirs.own(wanted) == named
+    assert is_of_source(named)
+    assert not is_of_source(msgspec.structs.replace(named, asn=1))
+    signers = {keys.signing(named, JUNE).vantage for keys in (ours, theirs)}
+    assert len(signers) == 2
+    assert named.id not in signers
+    elsewhere = ours.own(msgspec.structs.replace(wanted, country="KG"))
+    assert ours.signing(elsewhere, AUGUST).vantage == ours.signing(named, JUNE).vantage
+
+
+def test_nobody_signs_for_a_volunteer_by_naming_another_project(tmp_path: Path) -> None:
+    volunteer, other = KeysFile(tmp_path / "a.keys"), KeysFile(tmp_path / "b.keys")
+    pretended = msgspec.structs.replace(volunteer.own(WANTED), source="ooni")
+    record = msgspec.structs.replace(Invention(1).measurement(), vantage=pretended)
+    signer = other.signing(other.own(WANTED), JUNE)
+    envelope = Envelope(
+        vantage=signer.vantage,
+        sequence=1,
+        previous=None,
+        id=record_id(record),
+        time=record.time,
+        key=public_hex(signer.key),
+    )
+    with pytest.raises(RefusedError, match="names another record, vantage or time"):
+        require_matching(envelope, record_id(record), record)
 
 
 def test_a_damaged_keys_file_is_named_and_left_as_it_is(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from storage.ooni_lines import lines
 from storage.records import utc_text
 from storage.store import Store, StoreError
 from storage.train_dictionary import Invention
+from tests.bundles import bundle_of, merge, verified
 from tests.ooni_fixtures import Event, legacy, line, measurement, modern
 
 
@@ -227,10 +228,32 @@ def test_times_of_imported_data_do_not_wear_out_keys(tmp_path: Path) -> None:
     ]
     with Store(tmp_path / "s.db") as store:
         import_ooni(store, write(tmp_path / "f.jsonl", jsonl(years)))
-        vantage = next(store.measurements()).record.vantage.id
+        vantage = next(store.measurements()).record.vantage
         assert store.check() == []
-    _, certifications = KeysFile(tmp_path / "s.db.keys").signing(vantage, utc_text(2e9))
-    assert len(certifications) == 1
+    signer = KeysFile(tmp_path / "s.db.keys").signing(vantage, utc_text(2e9))
+    assert len(signer.certifications) == 1
+
+
+def test_the_same_file_imported_by_two_counts_once_when_their_databases_are_merged(
+    tmp_path: Path,
+) -> None:
+    file = write(tmp_path / "f.jsonl", jsonl(many(5)))
+    bundles = []
+    for name in ("aigul", "timur"):
+        (tmp_path / name).mkdir()
+        assert run(tmp_path / name, file).exit_code == 0
+        bundles.append(bundle_of(tmp_path / name / "s.db"))
+    merged = tmp_path / "merged.db"
+    first, second, again = merge(merged, *bundles, bundles[0])
+    assert (first.records_new, second.records_new, again.records_new) == (6, 0, 0)  # with their round
+    with Store(merged) as store:
+        assert store.check() == []
+        assert len(list(store.measurements())) == 5
+        ids = [stored.id for stored in store.measurements()]
+        assert {len(store.envelopes(id)) for id in ids} == {2}  # both have vouched for it
+    findings = verified(bundle_of(merged))  # and it can be handed on
+    assert findings.healthy
+    assert len(findings.chains) == 2
 
 
 def test_real_and_simulated_never_meet(tmp_path: Path) -> None:
