@@ -200,6 +200,8 @@ class Daemon:
             return
         done = round_.result()
         self.state.note_line(done.round.line.state, done.round.time)
+        if done.round.line.clock_offset_us is not None:
+            self.state.clock_offset = done.round.line.clock_offset_us / 1e6
         if done.round.line.state != "up":
             until = self.plan.went_wrong(kind, self._clock.wall())
             _log.warning(

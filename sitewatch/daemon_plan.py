@@ -1,4 +1,8 @@
-"""The daemon's plan: when which round starts next, by hours, budgets, suspicions and the line."""
+"""The daemon's plan: when which round starts next, by hours, budgets, suspicions and the line.
+
+Times are by the machine's clock, as APScheduler and the records have them. Waking hours are hours
+of the volunteer's day, so they are looked up at the right time where the clock is known to be off.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,8 @@ CADENCES: tuple[Kind, ...] = ("all", "watched")
 MEGABYTE = 1_000_000
 # How long to wait after a look at a line that was not up, or after a round that failed.
 FIRST_PATIENCE, MOST_PATIENCE = 300.0, 3600.0
+# Seconds; a clock that is off by less is right enough to go to bed by.
+CLOCK_OFF = 60.0
 
 
 @dataclass
@@ -64,14 +70,17 @@ class Plan:
         if not math.isfinite(factor):
             begin, factor = max(begin, month_bounds(now)[1]), 1.0
         starts: dict[Kind, float] = {}
+        off = self.clock_offset
         for kind, cadence in self.cadences().items():
-            starts[kind] = next_start(cadence.stretched(factor), self.last(kind), begin, draw)
+            last = self.last(kind)
+            last = None if last is None else last + off
+            starts[kind] = next_start(cadence.stretched(factor), last, begin + off, draw) - off
         due = self.suspects.next_due(now)
         if due is not None:
             hours, zone = self.hours()
             # A check may wait a little, so that it does not come at a round distance.
             at = max(begin, due)
-            starts["suspects"] = hours.awake_from(at + draw(60.0), zone)
+            starts["suspects"] = hours.awake_from(at + draw(60.0) + off, zone) - off
         return starts
 
     def cadences(self) -> dict[Kind, Cadence]:
@@ -90,7 +99,13 @@ class Plan:
 
     def is_awake(self, now: float) -> bool:
         hours, zone = self.hours()
-        return hours.is_awake(now, zone)
+        return hours.is_awake(now + self.clock_offset, zone)
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds to be added to the machine's clock; 0 where it is right, or nothing is known."""
+        off = self.state.clock_offset or 0.0
+        return off if abs(off) >= CLOCK_OFF else 0.0
 
     def stretch(self, now: float) -> float:
         """Return by which factor the month's data slow the cadences; infinity: none are left."""
@@ -139,7 +154,14 @@ class Plan:
         return self.not_before
 
     def clock_moved(self, seconds: float) -> None:
-        """Keep what is past as long ago as it was, when the clock was set back."""
+        """Keep what is past as long ago as it was, when the clock was set back.
+
+        Forward it goes by a suspend too. What was measured of its offset only holds on after that:
+        set back, it is off by so much less; set forward to the right time, it is off no more.
+        """
+        off = self.state.clock_offset
+        if off is not None and (seconds < 0 or abs(off - seconds) < CLOCK_OFF):
+            self.state.clock_offset = off - seconds
         if seconds >= 0:
             return  # forward: a suspend, or a clock set right; both only make things late
         self.state.last = {

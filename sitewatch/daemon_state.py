@@ -41,6 +41,7 @@ class DaemonState(msgspec.Struct):
     paused: bool = False
     line: LineState | None = None
     line_since: str = ""
+    clock_offset: float | None = None  # seconds to be added to the machine's clock; None: unknown
     stretch: float | None = 1.0  # None: no data are left this month
     last: dict[str, str] = {}  # when each cadence's latest round started
     next: dict[str, str] = {}  # when its next one starts

@@ -43,6 +43,7 @@ class Prober:
 
     clock: VirtualClock
     line: Callable[[float], LineState] = lambda _: "up"
+    clock_offset: Callable[[float], float | None] = lambda _: None  # what the line look measures
     failing: Callable[[str, float], bool] = lambda _url, _at: False
     body_bytes: int = 20_000
     seconds: float = 60.0
@@ -53,7 +54,9 @@ class Prober:
 
     async def __call__(self, order: Order) -> RoundDone:
         now = self.clock.wall()
-        line = Line(state=self.line(now), ipv4=True)
+        off = self.clock_offset(now)
+        microseconds = None if off is None else round(off * 1e6)
+        line = Line(state=self.line(now), ipv4=True, clock_offset_us=microseconds)
         record = Round(
             simulated=True,
             tool="test",

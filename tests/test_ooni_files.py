@@ -245,7 +245,8 @@ def test_the_same_file_imported_by_two_counts_once_when_their_databases_are_merg
         bundles.append(bundle_of(tmp_path / name / "s.db"))
     merged = tmp_path / "merged.db"
     first, second, again = merge(merged, *bundles, bundles[0])
-    assert (first.records_new, second.records_new, again.records_new) == (6, 0, 0)  # with their round
+    # Five measurements and the round of their report.
+    assert (first.records_new, second.records_new, again.records_new) == (6, 0, 0)
     with Store(merged) as store:
         assert store.check() == []
         assert len(list(store.measurements())) == 5
