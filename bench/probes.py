@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -46,10 +47,11 @@ def main() -> None:
 
 def _scenario(targets: int, dead: float) -> str:
     names = [f"site{number}.example" for number in range(targets)]
+    random.Random(1).shuffle(names)
     down = names[: round(targets * dead)]
     lines = [
         'country = "KZ"',
-        "targets = [" + ", ".join(f'"https://{name}/"' for name in names) + "]",
+        "targets = [" + ", ".join(f'"https://{name}/"' for name in sorted(names)) + "]",
         '[[networks]]\nname = "home"\nasn = 64496',
     ]
     if down:

@@ -49,7 +49,7 @@ async def serve_helpers(
         helper = Helper(
             planned.described, planned.address, trusted, patience, plan, planned.address6
         )
-        context = server_context(certificates[planned.host])
+        context = server_context(certificates[planned.host], protocols=("h2", "http/1.1"))
         for address in planned.everywhere:
             await serve_http(helper.responder(), address, 443, context)
             await serve_http(helper.responder(), address, 80)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from probes.contrasts import Contrast
-from probes.dns import Question, look_up_udp
+from probes.dns import look_up_udp
 from probes.http import SingleConnection, browser_headers, exchange
 from probes.prober import Prober
 from probes.tcp import connect
@@ -104,8 +104,8 @@ async def try_question(prober: Prober, trace: Trace, stage: Stage, arm: Contrast
     if arm.name is None:
         return None
     timeout = prober.settings.limits.dns_timeout
-    asked = await look_up_udp(trace, Question(stage, arm.name, "A"), arm.address, timeout)
-    await asked.listening
+    asked = await look_up_udp(trace, stage, arm.name, ["A"], arm.address, timeout)
+    await asked.settle()
     step = trace.steps[-1]
     assert isinstance(step, Lookup)
     return bool(step.replies)

@@ -17,13 +17,13 @@ from probes.answers import TYPES
 from probes.answers import Answer as DnsAnswer
 from probes.certificates import CertificateJudge
 from probes.clock import Clock
-from probes.dns import ask_system
 from probes.helper_destinations import Destinations
 from probes.helper_limits import HelperLimits
 from probes.http import ByteStream, Reply, SingleConnection, browser_headers, exchange
 from probes.own import OwnAddresses
 from probes.redirects import MOST_HOPS, REDIRECTS, next_url
 from probes.settings import BROWSER_USER_AGENT
+from probes.system_resolver import ask_system
 from probes.tcp import Connection, connect
 from probes.tls import TlsStream, handshake
 from probes.trace import Stage, Trace

@@ -12,14 +12,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from probes.addresses import endpoint, is_address
-from probes.certificates import CertificateJudge
-from probes.dns import ask_system
+from probes.addresses import endpoint
 from probes.errors import NETWORK_ERRORS, failure_of
 from probes.helper_answers import Response, answer_of, read_response
-from probes.http import browser_headers, receive_reply
-from probes.session import open_session
-from probes.settings import Limits
+from probes.http import browser_headers
+from probes.session import Service
 from probes.trace import Trace
 from storage.failures import Failure
 from storage.records import HelperAnswer
@@ -29,15 +26,7 @@ _PATIENCE = 2.0  # times http_timeout: a helper tries the site itself before it 
 
 
 async def ask_helper(
-    trace: Trace,
-    helper: str,
-    url: str,
-    endpoints: Sequence[str],
-    *,
-    user_agent: str,
-    limits: Limits,
-    judge: CertificateJudge,
-    clock_offset: float,
+    trace: Trace, helper: Service, url: str, endpoints: Sequence[str], *, user_agent: str
 ) -> None:
     """Ask one helper about `url` and the `address:port` endpoints that we found; record it."""
     watch = trace.watch()
@@ -53,47 +42,27 @@ async def ask_helper(
     }
     answer: Response | Failure
     try:
-        async with asyncio.timeout(limits.http_timeout * _PATIENCE):
-            answer = await _post(trace, helper, question, limits, judge, clock_offset)
+        async with asyncio.timeout(helper.limits.http_timeout * _PATIENCE):
+            answer = await _post(trace, helper, question)
     except NETWORK_ERRORS as error:
         answer = failure_of(error)
     start, duration = watch.start, watch.microseconds()
     if isinstance(answer, Failure):
         failed = HelperAnswer(
-            helper=helper, answered=False, failure=answer, start=start, duration_us=duration
+            helper=helper.url, answered=False, failure=answer, start=start, duration_us=duration
         )
         trace.helpers.append(failed)
     else:
-        trace.helpers.append(answer_of(trace, helper, answer, endpoints, start, duration))
+        trace.helpers.append(answer_of(trace, helper.url, answer, endpoints, start, duration))
 
 
 async def _post(
-    trace: Trace,
-    helper: str,
-    question: Mapping[str, object],
-    limits: Limits,
-    judge: CertificateJudge,
-    clock_offset: float,
+    trace: Trace, helper: Service, question: Mapping[str, object]
 ) -> Response | Failure:
-    host = urlsplit(helper).hostname or ""
-    addresses: tuple[str, ...] = (host,)
-    if not is_address(host):
-        found = await ask_system(host, "A", limits.dns_timeout)
-        if found.failure is not None:
-            return found.failure
-        addresses = found.addresses[: limits.addresses_per_family]
-    opened = await open_session(trace, helper, addresses, limits, judge, clock_offset)
-    if isinstance(opened, Failure):
-        return opened
-    client, _ = opened
-    async with client:
-        request = client.build_request(
-            "POST",
-            helper,
-            content=msgspec.json.encode(question),
-            headers={"Content-Type": "application/json"},
-        )
-        reply = await receive_reply(client, request, _LARGEST_ANSWER)
+    content = msgspec.json.encode(question)
+    reply = await helper.post(trace, content, {"Content-Type": "application/json"}, _LARGEST_ANSWER)
+    if isinstance(reply, Failure):
+        return reply
     if reply.status != 200:
         return Failure.HTTP_UNEXPECTED_STATUS
     return read_response(bytes(reply.raw)) or Failure.JSON_PARSE

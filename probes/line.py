@@ -12,10 +12,10 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from probes.addresses import same_operator
-from probes.dns import servers_behind_stub
 from probes.instrument import is_elsewhere, is_hosting, leaves_by_tunnel
 from probes.neutral import Neutral, clock_offset, intercepting_issuer
 from probes.prober import NeutralHost, Prober
+from probes.system_resolver import servers_behind_stub
 from probes.visit import Visit
 from probes.whoami import Resolver, ask_whoami, has_nat64, is_diverted
 from storage.records import Line, LineState, Step

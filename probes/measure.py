@@ -11,6 +11,7 @@ from probes.followups import Budget, experiments, follow_up, record_of
 from probes.followups import Keep as Keep
 from probes.helpers import ask_helper, endpoints_of
 from probes.prober import Prober
+from probes.session import Service
 from probes.suspicion import looks_wrong, pace
 from probes.trace import Trace
 from probes.visit import Addresses, Visit
@@ -43,7 +44,7 @@ async def measure(
     much fails, to look at the line. When cancelled, what was found so far is kept as incomplete
     before the cancellation goes on.
     """
-    async with prober.slots:
+    async with prober.slots.taken():
         if not prober.line_is_up:
             return None
         trace = prober.trace()
@@ -74,8 +75,7 @@ async def _observe(
     names: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
     visit = Visit(prober, trace, full=True, slot=True, first_hop=names)
     helping = [
-        asyncio.create_task(_help(prober, trace, helper, url, names))
-        for helper in prober.settings.helpers.urls
+        asyncio.create_task(_help(prober, trace, helper, url, names)) for helper in prober.helpers
     ]
     try:
         await visit.run(url)
@@ -116,7 +116,7 @@ async def _reload(prober: Prober, trace: Trace, url: str) -> None:
 
 
 async def _help(
-    prober: Prober, trace: Trace, helper: str, url: str, names: asyncio.Future[Addresses]
+    prober: Prober, trace: Trace, helper: Service, url: str, names: asyncio.Future[Addresses]
 ) -> None:
     """Ask one helper as soon as the first names are known."""
     addresses = await asyncio.shield(names)
@@ -126,7 +126,4 @@ async def _help(
         url,
         endpoints_of([*addresses.system, *addresses.others], url),
         user_agent=prober.settings.user_agent,
-        limits=prober.settings.limits,
-        judge=prober.judge,
-        clock_offset=prober.clock_offset,
     )

@@ -12,20 +12,23 @@ from typing import TypeVar
 
 from probes.certificates import CertificateJudge
 from probes.clock import Clock
-from probes.dns import MOST_LISTENING, system_servers
 from probes.doh import DohResolver
 from probes.own import OwnAddresses
+from probes.session import Service
 from probes.settings import Settings
+from probes.shares import Shares
+from probes.system_resolver import system_servers
 from probes.trace import Trace
 from storage.networks import Network, NetworksTable
 from storage.records import Line, Vantage
 
 _RECENT = 10  # so many visits are looked back on to notice that the line has gone
 _FEWEST = 4
-_LONG = 1.0  # seconds after which a wait for the network gives the slot to others
-_MOST_WAITING = 40
+LONG = 0.5  # seconds after which a wait for the network gives the slot to others
+# Sockets of visits, questions and walks under way; the few connections to helpers and encrypted
+# resolvers, and what is not of the network, come on top and keep all below 256.
+MOST_SOCKETS = 236
 _MOST_SILENT = 3  # QUIC handshakes without a word before none is tried any more
-_MOST_WALKING = 3  # pairs of walks at once: each pair has up to 48 sockets
 
 _T = TypeVar("_T")
 
@@ -56,22 +59,23 @@ class Prober:
     neutrals: Sequence[NeutralHost] = ()
     system_server: str | None = None
     doh: Sequence[DohResolver] = ()
-    slots: asyncio.Semaphore = field(init=False)
-    listening: asyncio.Semaphore = field(init=False)
-    walking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_WALKING))
-    _waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_WAITING))
+    helpers: Sequence[Service] = ()
+    slots: Shares = field(init=False)
+    sockets: Shares = field(default_factory=lambda: Shares(MOST_SOCKETS))
     _quic_passed: bool = False
     _quic_silent: int = 0
     _paces: dict[str, float] = field(default_factory=dict)
     _recent: deque[bool] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def __post_init__(self) -> None:
-        self.slots = asyncio.Semaphore(self.settings.limits.parallel)
-        self.listening = asyncio.Semaphore(MOST_LISTENING)
+        self.slots = Shares(self.settings.limits.parallel)
         self.system_server = next(iter(system_servers()), None)
         self.doh = [
             DohResolver(server, self.judge, self.settings.limits)
             for server in self.settings.resolvers.doh
+        ]
+        self.helpers = [
+            Service(url, self.judge, self.settings.limits) for url in self.settings.helpers.urls
         ]
 
     @property
@@ -89,8 +93,8 @@ class Prober:
         self.line, self.neutrals = line, neutrals
         self._quic_passed, self._quic_silent = False, 0
         self._paces.clear()
-        for resolver in self.doh:
-            resolver.clock_offset = self.clock_offset
+        for service in self._services():
+            service.clock_offset = self.clock_offset
 
     def note(self, *, wrong: bool) -> bool:
         """Note how a first visit went; return whether most of the latest ones went wrong."""
@@ -126,7 +130,7 @@ class Prober:
             connections or itertools.count(1),
             self.networks,
             neutral,
-            self.listening,
+            self.sockets,
         )
 
     def locate_vantage(self) -> None:
@@ -140,22 +144,16 @@ class Prober:
     @asynccontextmanager
     async def idle(self) -> AsyncIterator[None]:
         """Give back the slot that the caller holds while it only waits."""
-        self.slots.release()
-        try:
+        async with self.slots.lent():
             yield
-        finally:
-            await self.slots.acquire()
 
-    async def patiently(self, work: Awaitable[_T]) -> _T:
-        """Return what `work` of the network gives; when that takes long others get the slot.
-
-        Only so many may wait beside the slots, since each holds sockets.
-        """
+    async def patiently(self, work: Awaitable[_T], long: float = LONG) -> _T:
+        """Return what `work` of the network gives; when that takes long others get the slot."""
         task = asyncio.ensure_future(work)
         try:
-            await asyncio.wait({task}, timeout=_LONG)
-            if not task.done() and not self._waiting.locked():
-                async with self._waiting, self.idle():
+            await asyncio.wait({task}, timeout=long)
+            if not task.done():
+                async with self.idle():
                     await asyncio.wait({task})
             return await task
         finally:
@@ -172,5 +170,8 @@ class Prober:
         try:
             yield
         finally:
-            for resolver in self.doh:
-                await resolver.close()
+            for service in self._services():
+                await service.close()
+
+    def _services(self) -> list[Service]:
+        return [*(resolver.service for resolver in self.doh), *self.helpers]

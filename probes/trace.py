@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from dataclasses import dataclass, field
 
 from probes.clock import Clock
 from probes.own import OwnAddresses
+from probes.shares import Shares
 from storage.networks import NetworksTable
 from storage.records import Arm, HelperAnswer, Purpose, Step, digest, utc_text
 
@@ -43,8 +43,8 @@ class Trace:
     connections: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     networks: NetworksTable | None = None
     neutral: bool = False  # of a host that may be believed when it says whom it sees
-    # Taken by each datagram socket while it is open; the traces of a round share one.
-    listening: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
+    # Taken by each socket of a step while it is open; the traces of a round share one.
+    sockets: Shares = field(default_factory=lambda: Shares(64))
     steps: list[Step] = field(default_factory=list)
     helpers: list[HelperAnswer] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)

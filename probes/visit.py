@@ -16,7 +16,7 @@ from probes.answers import TYPES
 from probes.dns import Asked, Question, look_up_system, look_up_udp
 from probes.doh import DohResolver
 from probes.http import ByteStream, Reply, SingleConnection, browser_headers, exchange
-from probes.prober import Prober
+from probes.prober import LONG, Prober
 from probes.redirects import MOST_HOPS, REDIRECTS, next_url
 from probes.tcp import connect
 from probes.tls import TlsStream, handshake
@@ -25,6 +25,8 @@ from storage.failures import Failure
 from storage.records import Connect
 
 _T = TypeVar("_T")
+# Pages are what fills a thin line: they keep the slot, unless one has stopped for good.
+_A_STALL = 5.0
 
 
 @dataclass
@@ -33,7 +35,6 @@ class Addresses:
 
     system: list[str]
     others: list[str]
-    listening: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Visit:
     first_hop: asyncio.Future[Addresses] | None = None  # told when the first names are known
     quic_tried: bool = False
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
-    listening: list[asyncio.Task[None]] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
 
     async def run(self, url: str) -> None:
         """Follow `url` to its end; the steps go to the trace."""
@@ -57,7 +58,6 @@ class Visit:
             stage = Stage("repeat" if self.attempt else "main", hop, self.attempt)
             parts = urlsplit(url)
             addresses = await self.patiently(self._resolve(stage, parts.hostname or ""))
-            self.listening += addresses.listening
             if self.first_hop is not None and not self.first_hop.done():
                 self.first_hop.set_result(addresses)
             reply = await self._fetch(stage, parts, addresses, referer=seen)
@@ -68,18 +68,18 @@ class Visit:
                 return
             seen, url = url, following
 
-    async def patiently(self, work: Awaitable[_T]) -> _T:
+    async def patiently(self, work: Awaitable[_T], long: float = LONG) -> _T:
         """Wait for `work`; where the visit holds a slot, a long wait gives it to others."""
-        return await (self.prober.patiently(work) if self.slot else work)
+        return await (self.prober.patiently(work, long) if self.slot else work)
 
     async def settle(self) -> None:
         """Wait for the resolvers that are still listened to."""
-        await asyncio.gather(*self.listening)
+        await asyncio.gather(*(each.settle() for each in self.asked))
 
     def abandon(self) -> None:
-        """Stop listening."""
-        for task in self.listening:
-            task.cancel()
+        """Stop listening; what was heard until now is recorded."""
+        for each in self.asked:
+            each.abandon()
 
     # --- names ---
 
@@ -89,32 +89,31 @@ class Visit:
             if forbidden:
                 self._record_forbidden(stage, host)
             return Addresses([] if forbidden else [host], [])
-        limits, public = self.prober.settings.limits, self.prober.settings.resolvers.public
-        system = [
-            look_up_system(
-                self.trace,
-                Question(stage, host, kind),
-                limits.dns_timeout,
-                self.prober.system_server,
-            )
-            for kind in TYPES
-        ]
-        others = [
-            look_up_udp(self.trace, Question(stage, host, kind), server, limits.dns_timeout)
-            for kind in TYPES
-            for server in public
-            if self.full and self._has_family(server)
-        ]
-        asked, trusted = await asyncio.gather(
-            asyncio.gather(*system, *others), self._ask_encrypted(stage, host)
+        timeout, public = self.prober.settings.limits.dns_timeout, []
+        if self.full:
+            public = [each for each in self.prober.settings.resolvers.public if self._has(each)]
+        server = self.prober.system_server
+        (system, *others), trusted = await asyncio.gather(
+            asyncio.gather(
+                self._note(look_up_system(self.trace, stage, host, TYPES, timeout, server=server)),
+                *(
+                    self._note(look_up_udp(self.trace, stage, host, TYPES, each, timeout))
+                    for each in public
+                ),
+            ),
+            self._ask_encrypted(stage, host),
         )
-        ours = _answers(asked[: len(system)])
-        foreign = [*_answers(asked[len(system) :]), *trusted]
+        foreign = [*(address for each in others for address in each), *trusted]
         return Addresses(
-            self._allowed(stage, ours),
-            self._allowed(stage, [each for each in foreign if each not in ours]),
-            [each.listening for each in asked],
+            self._allowed(stage, system),
+            self._allowed(stage, [each for each in foreign if each not in system]),
         )
+
+    async def _note(self, asking: Awaitable[Asked]) -> list[str]:
+        """Return the addresses that were answered; what still comes will be recorded too."""
+        asked = await asking
+        self.asked.append(asked)
+        return [address for answer in asked.answers for address in answer.addresses]
 
     async def _ask_encrypted(self, stage: Stage, host: str) -> list[str]:
         """Ask the encrypted resolvers in their order until one answers."""
@@ -138,7 +137,7 @@ class Visit:
         if stage.hop == 0:
             await resolver.look_up(self.trace, Question(stage, host, "HTTPS"))
 
-    def _has_family(self, address: str) -> bool:
+    def _has(self, address: str) -> bool:
         line = self.prober.line
         return line is None or family_of(address).name == "AF_INET" or bool(line.ipv6)
 
@@ -147,7 +146,7 @@ class Visit:
         taken: dict[str, list[str]] = {"AF_INET": [], "AF_INET6": []}
         for address in dict.fromkeys(answers):
             family = taken[family_of(address).name]
-            if not self._has_family(address):
+            if not self._has(address):
                 continue
             if len(family) >= self.prober.settings.limits.addresses_per_family:
                 continue
@@ -187,20 +186,21 @@ class Visit:
         evidence; that reply is not followed any further.
         """
         tried = [*addresses.system, *addresses.others]
-        opened = await self.patiently(
-            asyncio.gather(*(self._open(stage, parts, each) for each in tried))
-        )
-        streams = dict(zip(tried, opened, strict=True))
-        usable = [each for each in tried if streams[each] is not None]
-        try:
-            chosen, reply = self._choose(usable, addresses, streams), None
-            if chosen is not None:
-                getting = self._get(stage, parts, chosen, streams[chosen], referer)
-                reply = await self.patiently(getting)
-        finally:
-            for stream in opened:
-                if stream is not None:
-                    stream[0].close()
+        async with self.trace.sockets.taken(len(tried)):
+            opened = await self.patiently(
+                asyncio.gather(*(self._open(stage, parts, each) for each in tried))
+            )
+            streams = dict(zip(tried, opened, strict=True))
+            usable = [each for each in tried if streams[each] is not None]
+            try:
+                chosen, reply = self._choose(usable, addresses, streams), None
+                if chosen is not None:
+                    getting = self._get(stage, parts, chosen, streams[chosen], referer)
+                    reply = await self.patiently(getting, _A_STALL)
+            finally:
+                for stream in opened:
+                    if stream is not None:
+                        stream[0].close()
         beside = [chosen] if chosen in addresses.system else addresses.system[:1]
         for address in filter(None, beside):
             await self.patiently(self._shake_quic(stage, parts, address, reply))
@@ -288,7 +288,3 @@ class Visit:
             )
             self.cookies = httpx.Cookies(client.cookies)
         return reply
-
-
-def _answers(asked: Iterable[Asked]) -> list[str]:
-    return [address for each in asked for address in each.answer.addresses]

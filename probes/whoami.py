@@ -16,10 +16,10 @@ import dns.message
 import dns.rdatatype
 
 from probes.addresses import family_of
-from probes.dns import ask_system
 from probes.errors import NETWORK_ERRORS
 from probes.own import OwnAddresses
 from probes.settings import Whoami
+from probes.system_resolver import ask_system
 
 PATIENCE = 2.0  # seconds at most: it runs beside the visits to neutral hosts, which take as long
 _MOST_ANSWERS = 8

@@ -72,6 +72,7 @@ _LINE = (
 _STEP = (
     *("kind", "purpose", "hop", "attempt", "connection", "arm", "failure", "address", "port"),
     *("name", "type", "resolver", "answers", "cnames", "alpn", "extended_error", "rcode"),
+    "over_tcp",
     *("icmp", "icmp_from_peer", "icmp_asn"),
     *("server_name", "version", "valid", "valid_by_system", "invalid_because"),
     *("hello_bytes", "acknowledged", "retransmissions", "bytes_received", "alert"),

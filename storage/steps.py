@@ -62,6 +62,7 @@ class Lookup(Value, frozen=True, kw_only=True, tag="lookup", tag_field="kind"):
     alpn: list[str] = []  # HTTPS records: the protocols that the site offers
     extended_error: int | None = None  # RFC 8914: 15 blocked, 16 censored, 17 filtered, …
     rcode: int | None = None
+    over_tcp: bool | None = None  # "udp": the answer did not fit a datagram and was asked for again
     replies: list[Reply] = []
     failure: str | None = None
     start: str

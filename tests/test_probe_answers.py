@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import dns.edns
 import dns.exception
 import dns.message
@@ -12,7 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.answers import Answer, RecordType, query
+from probes.dns import Asked, Question
+from probes.trace import Stage
+from probes.udp import UdpQuestions
 from storage.failures import Failure
+from storage.records import Lookup
+from tests.loopback import trace
 
 
 def reply(kind: RecordType, *records: tuple[str, str, str]) -> dns.message.Message:
@@ -80,3 +87,40 @@ def test_no_datagram_does_more_than_not_parse(noise: bytes, keep: int) -> None:
             continue  # what the probes call malformed
         Answer.of(message, "HTTPS")
         Answer.of(message, "A")
+
+
+async def test_what_is_still_listened_to_is_recorded_when_it_is_given_up() -> None:
+    found = trace()
+    queries = UdpQuestions(found, "192.0.2.53", "www.site.example", ["A", "AAAA"])
+    listening = asyncio.create_task(asyncio.Event().wait())
+
+    def steps() -> list[Lookup]:
+        watch = found.watch()
+        return [
+            Question(Stage(), "www.site.example", each.kind).step(
+                "udp", "192.0.2.53", each.answer, watch, 1
+            )
+            for each in queries.questions
+        ]
+
+    asked = Asked(found, [each.answer for each in queries.questions], steps, listening)
+    assert found.steps == []
+    asked.abandon()
+    assert [step.type for step in found.steps if isinstance(step, Lookup)] == ["A", "AAAA"]
+    await asyncio.wait([listening])
+    assert listening.cancelled()
+    assert len(found.steps) == 2  # each once
+
+
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_each_of_two_questions_from_one_port_gets_its_own_replies(number: int) -> None:
+    queries = UdpQuestions(trace(), "192.0.2.53", "www.site.example", ["A", "AAAA"])
+    first, second = queries.questions
+    assert first.query.id != second.query.id
+    message = dns.message.make_response(second.query)
+    message.id = (first.query.id + number) & 0xFFFF
+    queries.take(message.to_wire(), 60, 1000, 1.5)
+    meant = {0: first, 1: second}.get(number, first)
+    assert [len(each.replies) for each in (first, second)] == [meant is first, meant is second]
+    fitted = second.answer.failure == Failure.DNS_NO_ANSWER
+    assert fitted is (number == 1)

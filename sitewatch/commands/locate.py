@@ -84,7 +84,7 @@ async def _further(
     experiment = walk_anyway(prober, result.measurement)
     if experiment is None:
         raise Failed("no address of the site was found to walk to")
-    async with prober.slots:
+    async with prober.slots.taken():
         kept = await follow_up(
             prober, result.measurement, result.id, experiment, keeper(store), budget
         )
