@@ -98,7 +98,7 @@ async def walk_beside(
     """Walk with SYNs to an address and to the one beside it, at the same time."""
     beside = neighbour_of(endpoint.address)
     addresses = [endpoint.address] if beside is None else [endpoint.address, beside]
-    async with prober.sockets.taken(len(addresses) * MOST_HOPS):
+    async with prober.walking, prober.sockets.taken(len(addresses) * MOST_HOPS):
         walks = await asyncio.gather(
             *(walk_syn(trace, stage, Target(each, endpoint.port)) for each in addresses)
         )
@@ -117,7 +117,7 @@ async def see_where_it_ends(prober: Prober, trace: Trace, *, endpoint: Endpoint)
         distance = own.answered_at if own.answer == "peer" else None
         if distance is not None:
             target = Target(endpoint.address, endpoint.port)
-            async with prober.sockets.taken(MOST_HOPS):
+            async with prober.walking, prober.sockets.taken(MOST_HOPS):
                 await walk_ack(trace, stage, target, distance + 1)
         elif beside is None or _reach(own) + 1 >= _reach(beside):
             break

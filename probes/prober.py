@@ -28,6 +28,7 @@ LONG = 0.5  # seconds after which a wait for the network gives the slot to other
 # Sockets of visits, questions and walks under way; the few connections to helpers and encrypted
 # resolvers, and what is not of the network, come on top and keep all below 256.
 MOST_SOCKETS = 236
+_MOST_WALKING = 3  # walks, or pairs of them, at once: routers answer only so fast
 _MOST_SILENT = 3  # QUIC handshakes without a word before none is tried any more
 
 _T = TypeVar("_T")
@@ -61,6 +62,7 @@ class Prober:
     doh: Sequence[DohResolver] = ()
     helpers: Sequence[Service] = ()
     slots: Shares = field(init=False)
+    walking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_WALKING))
     sockets: Shares = field(default_factory=lambda: Shares(MOST_SOCKETS))
     _quic_passed: bool = False
     _quic_silent: int = 0
