@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from tests import traffic
 from tests.lab_worlds import require_lab
 
 sys.addaudithook(traffic.refuse_outside_traffic)  # nobody can take it away again
+
+# A script's `make test &` ignores Ctrl-C, and so would every program that a test wants to stop.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
