@@ -55,6 +55,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     limitations: tuple[str, ...]
     analysis: Analysis
+    cite: str = ""  # how to cite a report on one incident
 
     @property
     def full(self) -> tuple[Section, ...]:

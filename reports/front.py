@@ -53,8 +53,15 @@ def _nothing(analysis: Analysis, words: Words) -> tuple[str, str]:
                 len(analysis.rounds),
             ),
         )
-    networks = len({reading.network_key for reading in analysis.readings})
-    sites = len({reading.url for reading in analysis.readings})
+    urls = analysis.urls
+    readings = [r for r in analysis.readings if urls is None or r.url in urls]
+    if not readings:
+        return (
+            words.text("The site was not measured"),
+            words.text("Other sites were measured in this time, and this one was not."),
+        )
+    networks = len({reading.network_key for reading in readings})
+    sites = len({reading.url for reading in readings})
     return (
         words.text("No blocking was found"),
         words.plural(
@@ -62,7 +69,7 @@ def _nothing(analysis: Analysis, words: Words) -> tuple[str, str]:
             "measured is not known.",
             "{n} measurements ({sites}, {networks}) gave no episode of blocking. What was not "
             "measured is not known.",
-            len(analysis.readings),
+            len(readings),
             sites=words.plural("{n} site", "{n} sites", sites),
             networks=words.plural("{n} network", "{n} networks", networks),
         ),

@@ -81,7 +81,8 @@ class _Writer:
             )
             english = f"In English: {content.english[0]}. {content.english[1]}"
             lines += [f"**{escaped(told)}** {escaped(english)}", ""]
-        return [*lines, f"# {escaped(content.title)}", "", escaped(content.headline), ""]
+        lines += [f"# {escaped(content.title)}", "", escaped(content.headline), ""]
+        return [*lines, escaped(content.cite), ""] if content.cite else lines
 
     def _incidents(self) -> list[str]:
         columns = (0, 2, 5, 6, 7, 9)

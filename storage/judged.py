@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from storage.reading import beyond
 from storage.records import Verdict, utc_seconds
@@ -91,13 +91,21 @@ def watched_urls(connection: Connection) -> list[str]:
     return sorted(connection.execute(query).scalars())
 
 
+def oldest_seconds(connection: Connection) -> float | None:
+    """Return when the oldest record was made, by corrected time; None while there is none."""
+    return min(_of_each_clock(connection, func.min(records.c.time)), default=None)
+
+
 def newest_seconds(connection: Connection) -> float | None:
     """Return when the newest record was made, by corrected time; None while there is none."""
-    query = select(func.max(records.c.time).label("time"), records.c.clock_offset_us)
+    return max(_of_each_clock(connection, func.max(records.c.time)), default=None)
+
+
+def _of_each_clock(connection: Connection, time: ColumnElement[str]) -> list[float]:
+    """Return the corrected seconds of the records that `time` picks, one for each offset."""
+    query = select(time.label("time"), records.c.clock_offset_us)
     found = connection.execute(query.group_by(records.c.clock_offset_us)).all()
-    return max(
-        (utc_seconds(row.time) + (row.clock_offset_us or 0) / 1e6 for row in found), default=None
-    )
+    return [utc_seconds(row.time) + (row.clock_offset_us or 0) / 1e6 for row in found]
 
 
 def _judged(row: dict[str, Any]) -> Judged | None:

@@ -314,6 +314,10 @@ class Store:
         """Return every URL that was ever measured."""
         return self.read(judged.watched_urls)
 
+    def oldest(self) -> float | None:
+        """Return when the oldest record was made, as `newest` does."""
+        return self.read(judged.oldest_seconds)
+
     def newest(self) -> float | None:
         """Return when the newest record was made, in corrected seconds; None while there is none.
 

@@ -16,12 +16,13 @@ from reports.episodes import Episode, find_episodes
 from reports.errors import ReportError
 from reports.incidents import Outage
 from reports.tables import document
-from sitewatch.console import Failed, safe, told_in_one_line
+from sitewatch.console import safe, told_in_one_line
 from sitewatch.installation import Installation
+from sitewatch.measured_days import measured_days
 from sitewatch.options import config_option, country_option, database_option, target_option
 from sitewatch.stamps import stamp, stamp_of
-from storage.records import corrected_seconds, utc_text
-from storage.store import Store, StoreError
+from storage.records import utc_text
+from storage.store import StoreError
 
 
 @click.command("episodes", epilog="Example: sitewatch episodes --from-verdicts readings.csv --json")
@@ -63,7 +64,7 @@ def command(
             installation.open_store(create=False) as store,
             told_in_one_line(ReportError, StoreError),
         ):
-            first, last = _days(store)
+            first, last = measured_days(store)
             analysis = analyse(
                 store,
                 since=first,
@@ -80,14 +81,6 @@ def command(
         click.echo(text, nl=False)
     else:
         _print(episodes)
-
-
-def _days(store: Store) -> tuple[str, str]:
-    """Return the first and the last UTC day on which anything was measured, by corrected time."""
-    times = [corrected_seconds(stored.record) for stored in store.rounds()]
-    if not times:
-        raise Failed(f"{store.name} holds no measurements yet")
-    return utc_text(min(times))[:10], utc_text(max(times))[:10]
 
 
 def _print(episodes: Sequence[Episode]) -> None:

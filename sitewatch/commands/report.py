@@ -12,6 +12,7 @@ from reports.report import write_report
 from sitewatch import __version__
 from sitewatch.console import safe, say, told_in_one_line
 from sitewatch.installation import Installation
+from sitewatch.measured_days import measured_days
 from sitewatch.options import config_option, country_option, database_option, target_option
 from sitewatch.stamps import stamp_of
 from storage.store import StoreError
@@ -21,8 +22,13 @@ from storage.store import StoreError
     "report",
     epilog="Example: sitewatch report --from 2017-06-12 --to 2017-07-10 --country KZ --output june",
 )
-@click.option("--from", "first", required=True, metavar="DATE", help="First day (UTC).")
-@click.option("--to", "last", required=True, metavar="DATE", help="Last day (UTC), included.")
+@click.option("--from", "first", metavar="DATE", help="First day (UTC).")
+@click.option("--to", "last", metavar="DATE", help="Last day (UTC), included.")
+@click.option(
+    "--incident",
+    metavar="ID",
+    help="Report on this incident alone; without days, it is looked for in all of them.",
+)
 @country_option
 @target_option
 @click.option("--exact", is_flag=True, help="Exact times instead of times rounded to 10 minutes.")
@@ -37,8 +43,9 @@ from storage.store import StoreError
 @config_option
 @database_option
 def command(
-    first: str,
-    last: str,
+    first: str | None,
+    last: str | None,
+    incident: str | None,
     country: str | None,
     target: str | None,
     exact: bool,
@@ -51,15 +58,21 @@ def command(
 
     docs/formats.md says what each file holds. All of them are written, or nothing is changed.
     """
+    if incident is None:
+        for name, day in (("--from", first), ("--to", last)):
+            if day is None:
+                raise click.UsageError(f"a report needs {name} DATE (or --incident ID)")
     installation = Installation.load(config_path, database)
     with (
         installation.open_store(create=False) as store,
         told_in_one_line(ReportError, StoreError),
     ):
+        days = measured_days(store) if None in (first, last) else ("", "")
         summary = write_report(
             store,
-            since=first,
-            until=last,
+            since=first or days[0],
+            until=last or days[1],
+            incident=incident,
             country=country,
             urls=None if target is None else [target],
             output=output,
