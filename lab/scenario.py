@@ -6,6 +6,7 @@ compared with the scenario's clock. See README.md beside this file for a descrip
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,7 @@ from lab.mistakes import (
     url_mistakes,
 )
 from lab.symptom_lines import symptom_mistakes
+from lab.toml_lines import line_of
 
 
 class ScenarioError(Exception):
@@ -114,6 +116,9 @@ def _plain_site(host: str, place: Place, scheme: str) -> Site:
     return Site(host=host, place=place, http="serve" if scheme == "http" else "redirect")
 
 
+_FIELD = re.compile(r"Object (contains unknown|missing required) field `(.*)`")
+_COMPLAINT = re.compile(r'key ((?:"[^"]*"|[^:"])+):')
+
 # --- reading ---------------------------------------------------------------------------------
 
 
@@ -141,9 +146,9 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     try:
         scenario = msgspec.convert({"name": name, **table}, Scenario)
     except msgspec.ValidationError as error:
-        raise ScenarioError(f"{label}: {_in_one_line(str(error))}") from error
+        raise ScenarioError(f"{label}: {_with_line(text, _in_one_line(str(error)))}") from error
     for complaint in _complaints(scenario):
-        raise ScenarioError(f"{label}: {complaint}")
+        raise ScenarioError(f"{label}: {_with_line(text, complaint)}")
     return scenario
 
 
@@ -165,7 +170,17 @@ def _in_one_line(message: str) -> str:
     """Turn msgspec's ``... - at `$.networks[0].asn` `` into ``key networks[0].asn: ...``."""
     what, _, where = message.partition(" - at `$")
     key = where.rstrip("`").removeprefix(".")
+    if field := _FIELD.fullmatch(what):
+        what = "there is no such key" if field[1] == "contains unknown" else "it is missing"
+        key = f"{key}.{field[2]}" if key else field[2]
     return f"key {key}: {what}" if key else what
+
+
+def _with_line(text: str, complaint: str) -> str:
+    """Put the line before a complaint of the form ``key networks[0].asn: ...``."""
+    key = _COMPLAINT.match(complaint)
+    line = line_of(text, key[1]) if key is not None else None
+    return complaint if line is None else f"line {line}, {complaint}"
 
 
 def _complaints(scenario: Scenario) -> Iterator[str]:

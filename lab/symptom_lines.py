@@ -15,4 +15,4 @@ def symptom_mistakes(symptoms: Mapping[str, str]) -> Iterator[str]:
         if len(words) > 2 and words[0].isdigit() and words[1] == "x":
             words = words[2:]
         if len(words) < 2 or words[0] not in _VERBS:
-            yield f"key symptoms: {line!r} does not begin with one of {', '.join(sorted(_VERBS))}"
+            yield f'key symptoms."{line}": it begins with none of {", ".join(sorted(_VERBS))}'

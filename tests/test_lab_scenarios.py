@@ -24,6 +24,7 @@ from lab.described import (
 )
 from lab.plan import make_plan
 from lab.scenario import CensorKind, Scenario, ScenarioError, load_scenario, scenario_names
+from lab.toml_lines import line_of
 
 MINIMAL = 'country = "KZ"\n[[networks]]\nname = "isp"\nasn = 64496\n'
 
@@ -45,14 +46,23 @@ def test_every_scenario_that_comes_with_the_lab_loads(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("speed = 3\n" + MINIMAL, "unknown field `speed`"),
-        (MINIMAL + "colour = 1\n", "key networks[0]: Object contains unknown field `colour`"),
-        (MINIMAL.replace("64496", '"64496"'), "key networks[0].asn: Expected `int`, got `str`"),
-        (MINIMAL.replace('country = "KZ"', ""), "missing required field `country`"),
+        ("speed = 3\n" + MINIMAL, "line 1, key speed: there is no such key"),
+        (MINIMAL + "colour = 1\n", "line 5, key networks[0].colour: there is no such key"),
+        (
+            MINIMAL.replace("64496", '"64496"'),
+            "line 4, key networks[0].asn: Expected `int`, got `str`",
+        ),
+        (MINIMAL.replace('country = "KZ"', ""), "key country: it is missing"),
         (MINIMAL.replace("=", ":", 1), "line 1"),
-        (MINIMAL + MINIMAL.partition("\n")[2], "key networks: 'isp' is there twice"),
-        (MINIMAL + '[[censors]]\nkind = "magic"\n', "key censors[0].kind: Invalid enum value"),
-        (MINIMAL + '[[censors]]\nkind = "tls-drop"\n', "key censors[0].names: tls-drop needs"),
+        (MINIMAL + MINIMAL.partition("\n")[2], "line 2, key networks: 'isp' is there twice"),
+        (
+            MINIMAL + '[[censors]]\nkind = "magic"\n',
+            "line 6, key censors[0].kind: Invalid",
+        ),
+        (
+            MINIMAL + '[[censors]]\nkind = "tls-drop"\n',
+            "line 5, key censors[0].names: tls-drop",
+        ),
         (
             MINIMAL + '[[censors]]\nkind = "tls-drop"\nnames = ["a.example"]\nnetworks = ["x"]\n',
             "key censors[0].networks: no network is called 'x'",
@@ -106,6 +116,49 @@ def test_a_mistake_is_one_line_naming_file_and_key(
     assert str(raised.value).startswith(f"{path}: ")
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+TEXT = """
+country = "KZ"
+sitewatch.limits = { dns_timeout = 2.0 }
+
+[[sites]]
+host = "a.example"
+
+  [[ sites ]]  # the second
+host = "b.example"
+"status" = 99
+headers.Server = "x"
+
+[symptoms]
+"tls a.example" = "ok = fine"
+
+[expect]
+status = "down"
+[expect.browser-like]
+status = "fine"
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("country", 2),
+        ("sitewatch.limits.dns_timeout", 3),  # within another's line
+        ("sites[0].host", 6),
+        ("sites[1]", 8),
+        ("sites[1].status", 10),
+        ("sites[1].headers.Server", 11),
+        ("sites[1].names", 8),  # missing: the table's
+        ("sites", 5),
+        ('symptoms."tls a.example"', 14),
+        ("expect.status", 17),
+        ("expect.browser-like.status", 19),
+        ("start", None),
+    ],
+)
+def test_the_line_of_a_key_is_found(key: str, line: int | None) -> None:
+    assert line_of(TEXT, key) == line
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,10 @@ MINIMAL = 'country = "KZ"\n[[networks]]\nname = "isp"\nasn = 64496\n'
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('[symptoms]\n"sing watched.example" = "ok"\n', "key symptoms: 'sing watched.example'"),
+        (
+            '[symptoms]\n"sing watched.example" = "ok"\n',
+            'line 6, key symptoms."sing watched',
+        ),
         ('[expect]\nstatus = "blocked"\n', "key expect.technique: a blocked target needs"),
         ('[expect]\nstatus = "down"\ncertainty = "sure"\n', "key expect.certainty: it is none"),
         (
