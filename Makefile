@@ -19,7 +19,7 @@ SEEDS := 1
 PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test zoo zoo-docs long torture demo demo-seeds lint check clean chromium
+.PHONY: run test zoo zoo-docs long torture demo demo-seeds lint check clean programs
 .DELETE_ON_ERROR:
 
 run: $(VENV)/ready
@@ -32,7 +32,7 @@ demo: $(VENV)/ready
 demo-seeds: $(VENV)/ready-to-test
 	@$(BIN)/python -m pytest tests/test_demo.py -m long
 
-test: $(VENV)/ready-to-test chromium
+test: $(VENV)/ready-to-test programs
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not long"
 
 zoo: $(VENV)/ready-to-test
@@ -41,7 +41,7 @@ zoo: $(VENV)/ready-to-test
 zoo-docs: $(VENV)/ready-to-test
 	@$(BIN)/python -m lab.zoo --docs
 
-long: $(VENV)/ready-to-test chromium
+long: $(VENV)/ready-to-test programs
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
 torture: $(VENV)/ready-to-test
@@ -91,14 +91,20 @@ $(VENV)/ready-to-test: $(BIN)/python pyproject.toml
 	  echo "oonidata could not be installed: the tests that need it are skipped" >&2
 	@touch $@ $(VENV)/ready
 
-# Only the tests of the page need a browser.
-chromium:
-	@if command -v chromium >/dev/null; then :; \
+# Programs that some tests run: a browser for the page, dig for the lab; without them these skip.
+PROGRAMS := chromium=chromium dig=bind9-dnsutils
+
+programs:
+	@missing=; \
+	for program in $(PROGRAMS); do \
+	  command -v $${program%%=*} >/dev/null || missing="$$missing $${program#*=}"; \
+	done; \
+	if [ -z "$$missing" ]; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing the Debian package chromium, for the tests of the page"; \
+	  echo "Installing Debian packages for some tests:$$missing"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -y -qq --no-install-recommends chromium >/dev/null || \
-	  echo "The Debian package chromium could not be installed" >&2; \
+	    apt-get install -y -qq --no-install-recommends $$missing >/dev/null || \
+	  echo "Debian packages could not be installed:$$missing" >&2; \
 	else \
-	  echo "The tests of the page are skipped: install the Debian package chromium for them" >&2; \
+	  echo "Some tests are skipped; the Debian packages for them are:$$missing" >&2; \
 	fi

@@ -19,6 +19,7 @@ import json
 import math
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -217,6 +218,7 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=1, help="sites of each kind in a world")
     parser.add_argument("--worlds", type=int, default=2, help="at once")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     text = options.into.read_text() if options.into and options.into.exists() else ""
     known = [json.loads(line) for line in text.splitlines()]
     try:

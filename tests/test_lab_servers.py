@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -363,30 +361,3 @@ def test_a_program_that_never_listens_is_named_in_one_line(
         pass
     said = capfd.readouterr().err
     assert said == "lab: the program at x.example: true does not listen on port 443\n"
-
-
-def test_curl_meets_what_the_scenario_says(world: World) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
-    script = "for name in h2 expired cut geo-refuse; do curl -sm 9 -o /dev/null "
-    script += "-w '%{http_version} %{http_code} %{exitcode}\\n' https://$name.example/; done"
-    with world.popen("isp", ["sh", "-c", script], stdout=subprocess.PIPE) as process:
-        said = process.communicate(timeout=60)[0].decode().splitlines()
-    assert said == ["2 200 0", "0 000 60", "1.1 200 18", "0 000 7"]
-
-
-@pytest.mark.browser
-@pytest.mark.long
-def test_chromium_meets_what_the_scenario_says(world: World, tmp_path: Path) -> None:
-    # It has a root store of its own, hence the flag; the namespaces are its sandbox here.
-    flags = f"--headless --no-sandbox --disable-gpu --user-data-dir={tmp_path}/profile "
-    flags += "--disable-dev-shm-usage --ignore-certificate-errors --dump-dom"
-    pages = []
-    for client, host in (("isp", "captcha"), ("isp", "geo-refuse"), ("away", "geo-refuse")):
-        argv = ["chromium", *flags.split(), f"https://{host}.example/"]
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        with world.popen(client, argv, **pipes) as process:
-            pages.append(process.communicate(timeout=120)[0].decode())
-    assert "<title>Just a moment...</title>" in pages[0]
-    assert pages[1] == ""  # refused; its own page about that is not shown
-    assert "<title>Welcome to geo-refuse.example</title>" in pages[2]
