@@ -22,7 +22,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -37,6 +36,7 @@ sys.path.insert(0, str(ROOT))
 from lab.network import LabUnavailable, World  # noqa: E402
 from lab.pki import Pki  # noqa: E402
 from lab.scenario import load_scenario  # noqa: E402
+from lab.temporary import temporary_folder  # noqa: E402
 
 WORST = 1e-4  # of all measurements may be called blocked
 _SECONDS = 1500.0  # for one world
@@ -153,8 +153,11 @@ def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterat
     names = (f"{options.seed}-{number}" for number in range(options.measurements))
     fresh = (name for name in names if name not in done)
     running, stopping = set[subprocess.Popen[bytes]](), threading.Event()
-    with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(options.worlds) as pool:
-        folder, pki = Path(root), Pki.create(Path(root) / "pki")
+    with (
+        temporary_folder("sitewatch-alarms-") as folder,
+        ThreadPoolExecutor(options.worlds) as pool,
+    ):
+        pki = Pki.create(folder / "pki")
         waiting = set[Future[dict[str, Any]]]()
         try:
             while True:

@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +30,7 @@ from lab.network import LabUnavailable, World, check_available
 from lab.pki import Pki
 from lab.scenario import Scenario, ScenarioError, load_scenario
 from lab.symptoms import Symptom, check_symptoms
+from lab.temporary import temporary_folder
 from lab.zoo_record import (
     TIERS,
     Circumstances,
@@ -70,8 +70,8 @@ def run_zoo(
     """
     check_available()
     scenarios = sorted(map(load_scenario, paths), key=_waiting, reverse=True)
-    with tempfile.TemporaryDirectory(prefix="sitewatch-zoo-") as folder:
-        run = Run(tier, Pki.create(Path(folder) / "pki"), keep or Path(folder))
+    with temporary_folder("sitewatch-zoo-") as folder:
+        run = Run(tier, Pki.create(folder / "pki"), keep or folder)
         run.folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(jobs) as pool:
             worlds = [(one, _SEED + seed) for one in scenarios for seed in range(seeds)]

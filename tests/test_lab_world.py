@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -42,6 +43,34 @@ def keepers(folder: str | Path) -> list[int]:
             if b"lab.keeper" in words and any(str(folder).encode() in word for word in words):
                 found.append(int(entry.name))
     return found
+
+
+def spaces(process: int | str) -> set[str]:
+    """Return the namespaces in which a process is, as the kernel names them."""
+    found = set()
+    for kind in ("net", "mnt", "pid", "user"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+            found.add(os.readlink(f"/proc/{process}/ns/{kind}"))
+    return found
+
+
+def inhabitants(folder: str | Path) -> dict[int, str]:
+    """Return every process in the namespaces of a world, with when it began.
+
+    A namespace goes with the last process in it, and its mounts and devices with it. Its own
+    number is given to the next one, so it is the processes that are looked for afterwards.
+    """
+    world = set().union(*map(spaces, keepers(folder))) - spaces("self")
+    everybody = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return {process: began(process) for process in everybody if spaces(process) & world}
+
+
+def began(process: int) -> str:
+    """Return when a process began, empty where it has ended (proc(5), /proc/[pid]/stat)."""
+    with contextlib.suppress(OSError):
+        stat = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return "" if stat[0] == "Z" else stat[19]
+    return ""
 
 
 def wait_until_gone(folder: str | Path) -> list[int]:
@@ -146,17 +175,41 @@ def test_a_world_dies_with_the_program_that_made_it() -> None:
     program = (
         "import time; from lab.network import World; from lab.scenario import load_scenario\n"
         "with World(load_scenario('plain')) as world:\n"
-        "    world.popen('isp', ['sleep', '600'])\n"
+        "    inside = world.popen('isp', ['sh', '-c', 'echo; exec sleep 600'], stdout=-1)\n"
+        "    inside.stdout.readline()\n"
         "    print(world.config_path('isp').parent.parent, flush=True); time.sleep(600)"
     )
-    argv = [sys.executable, "-c", program]
+    argv, mounts = [sys.executable, "-c", program], Path("/proc/self/mountinfo").read_text()
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env=IN_CHECKOUT, text=True) as process:
         assert process.stdout is not None
         folder = Path(process.stdout.readline().strip())
-        assert len(keepers(folder)) == 5
+        serving, there = keepers(folder), inhabitants(folder)
         process.kill()
+    assert len(serving) == 5
+    assert len(there) > 5  # the program that runs inside too
     assert wait_until_gone(folder) == []
+    deadline = time.monotonic() + _PROMPT_SECONDS
+    while left := [one for one, when in there.items() if began(one) == when]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)
     assert not folder.exists()
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
+def test_the_zoo_leaves_nothing_when_it_is_killed(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "lab.zoo", "plain", "--output", str(tmp_path / "record")]
+    (tmp_path / "own").mkdir()
+    environment = IN_CHECKOUT | {"TMPDIR": str(tmp_path / "own")}
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + _PROMPT_SECONDS
+        while not (serving := keepers(tmp_path)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+    assert serving
+    assert wait_until_gone(tmp_path) == []
+    while (left := list((tmp_path / "own").iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []
 
 
 def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
