@@ -59,6 +59,7 @@ _BY_CLASS: tuple[tuple[type[BaseException], Failure], ...] = (
     (httpcore.TimeoutException, Failure.TIMEOUT),
     (httpcore.ProtocolError, Failure.HTTP_MALFORMED),
     (httpcore.NetworkError, Failure.CONNECTION_RESET),
+    (httpcore.ConnectionNotAvailable, Failure.EOF),  # it was closed after the answer before
     (httpcore.UnsupportedProtocol, Failure.HTTP_INVALID_REDIRECT),
     (httpx.TimeoutException, Failure.TIMEOUT),
     (httpx.ProtocolError, Failure.HTTP_MALFORMED),
@@ -79,6 +80,7 @@ NETWORK_ERRORS = (
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpcore.TimeoutException,
+    httpcore.ConnectionNotAvailable,
     httpcore.UnsupportedProtocol,
     httpx.TransportError,
     httpx.DecodingError,

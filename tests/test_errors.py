@@ -18,7 +18,6 @@ from storage.failures import Failure
 
 # Raised for wrong use of a library, not by the network.
 _PROGRAMMING_ERRORS = {
-    "ConnectionNotAvailable",  # httpcore: we asked a used-up connection
     "PoolTimeout",
     "ProxyError",
     "LocalProtocolError",
@@ -34,6 +33,7 @@ def _subclasses(base: type[BaseException]) -> Iterator[type[BaseException]]:
 def _library_exceptions() -> list[type[BaseException]]:
     roots = [
         h11.RemoteProtocolError,
+        httpcore.ConnectionNotAvailable,
         httpcore.NetworkError,
         httpcore.ProtocolError,
         httpcore.TimeoutException,

@@ -27,9 +27,10 @@ LIMITS = Limits(connect_timeout=5.0, http_timeout=5.0)
 class Answering:
     """A server that counts connections and answers every request on them, or so many."""
 
-    def __init__(self, most: int = 1000) -> None:
+    def __init__(self, most: int = 1000, also: bytes = b"") -> None:
         self.connections = 0
         self.most = most
+        self.also = also  # a further header
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -37,7 +38,8 @@ class Answering:
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             body = await reader.readexactly(length)
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (length, body))
+            head = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n" % (self.also, length)
+            writer.write(head + body)
             await writer.drain()
 
 
@@ -71,8 +73,9 @@ async def test_questions_at_once_do_not_wait_for_one_another() -> None:
     assert 1 <= server.connections <= 6
 
 
-async def test_a_connection_that_was_closed_meanwhile_is_replaced() -> None:
-    server = Answering(most=1)
+@pytest.mark.parametrize("also", [b"", b"Connection: close\r\n"], ids=["without a word", "told"])
+async def test_a_connection_that_was_closed_meanwhile_is_replaced(also: bytes) -> None:
+    server = Answering(most=1, also=also)
     async with serving(server) as port:
         asked = service(port)
         answers = [await ask(asked, text) for text in (b"one", b"two")]

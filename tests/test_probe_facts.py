@@ -1,0 +1,284 @@
+"""Each fact of a measurement in the lab: recorded right where it is, and absent where it is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import pytest
+
+from lab.network import World
+from lab.scenario import load_scenario
+from tests.lab_worlds import require_lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("facts")]
+
+Record: TypeAlias = dict[str, Any]
+
+COOKIES = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        cookie = self.headers.get("Cookie", "none")
+        if self.path == "/":
+            self.send_response(302)
+            self.send_header("Set-Cookie", "seen=before")
+            self.send_header("Location", f"/second?{cookie}")
+            self.end_headers()
+        else:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(f"<title>{cookie}</title>".encode())
+
+HTTPServer((sys.argv[1], 80), Handler).serve_forever()
+"""
+# One world of many oddities, each at a site of its own beside a plain one.
+ODD = """
+country = "KZ"
+targets = ["https://plain.example/"]
+networks = [{{name = "isp", asn = 64496}}]
+helpers = [
+  {{url = "https://honest.example/"}},
+  {{url = "https://liar.example/", lies = "down"}},
+  {{url = "https://dead.example/", dead = true}},
+]
+[[sites]]
+host = "plain.example"
+[[sites]]
+host = "unreachable.example"
+[[sites]]
+host = "long.example"
+[[sites]]
+host = "alert.example"
+[[sites]]
+host = "swallowed.example"
+[[sites]]
+host = "kazakh.example"
+http = "serve"
+language = "kk"
+text = "Бұл бет қазақ тілінде."
+[[sites]]
+host = "stall.example"
+body = "stall"
+size = 60000
+[[sites]]
+host = "alias.example"
+cname = ["middle.example", "edge.example"]
+[[sites]]
+host = "offers.example"
+http2 = true
+http3 = true
+https_record = true
+[[sites]]
+host = "clear.example"
+https = false
+plain_443 = true
+http = "serve"
+[[sites]]
+host = "cookies.example"
+https = false
+ports = [80]
+command = ["{python}", "{script}", "{{address}}"]
+[[censors]]
+kind = "tls-alert"
+names = ["alert.example"]
+[[censors]]
+kind = "tls-drop"
+names = ["swallowed.example"]
+[[censors]]
+kind = "address-unreachable"
+hosts = ["unreachable.example"]
+unreachable = "host-prohibited"
+[[resolvers]]
+of = "8.8.8.8"
+how = "truncate"
+names = ["long.example"]
+[sitewatch.limits]
+dns_timeout = 2.0
+connect_timeout = 3.0
+tls_timeout = 2.5
+http_timeout = 3.0
+"""
+SCHEMES = {"kazakh": "http", "cookies": "http"}
+SITES = (
+    *("plain", "kazakh", "stall", "alias", "offers", "clear", "cookies"),
+    *("alert", "swallowed", "unreachable", "long"),
+)
+# Worlds whose line is odd; nothing but the line is looked at.
+LINES = ("plain", "nat64", "vpn-filter", "antivirus", "captive-portal", "payment-wall")
+
+
+def run(world: World, urls: list[str]) -> list[Record]:
+    argv = [sys.executable, "-m", "tests.measurer", *urls]
+    process = world.popen(world.clients[0], argv, stdout=subprocess.PIPE)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    found: list[Record] = json.loads(output)
+    return found
+
+
+def look(name: str) -> Record:
+    with World(load_scenario(f"zoo/{name}"), seed=3) as world:
+        return run(world, [])[0]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
+    """Return the measurement of each site of the odd world by its first label."""
+    require_lab()
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / "cookies.py").write_text(COOKIES)
+    path = folder / "odd.toml"
+    path.write_text(ODD.format(python=sys.executable, script=folder / "cookies.py"))
+    urls = [f"{SCHEMES.get(site, 'https')}://{site}.example/" for site in SITES]
+    with World(load_scenario(path), seed=3) as world:
+        records = run(world, urls)
+    firsts = [each for each in records if each["format"].startswith("sitewatch-measurement")]
+    return {
+        each["url"].partition("://")[2].partition(".")[0]: each
+        for each in firsts
+        if each["follows"] is None
+    }
+
+
+@pytest.fixture(scope="module")
+def lines() -> dict[str, Record]:
+    """Return the round of each world whose line is odd."""
+    require_lab()
+    with ThreadPoolExecutor(3) as pool:
+        return dict(zip(LINES, pool.map(look, LINES), strict=True))
+
+
+def first(record: Record, kind: str, **wanted: object) -> Record:
+    """Return the first step of a kind with these values; {} where there is none."""
+    for step in record["steps"]:
+        if step["kind"] == kind and all(step[key] == value for key, value in wanted.items()):
+            return dict(step)
+    return {}
+
+
+def looked_up(record: Record) -> Record:
+    return first(record, "lookup", resolver="udp", type="A", address="8.8.8.8")
+
+
+def shaken(record: Record) -> Record:
+    return first(record, "handshake")
+
+
+def page(record: Record) -> Record:
+    return first(record, "exchange")
+
+
+Fact: TypeAlias = Callable[[Record], object]
+
+# Fact, the site that has it, its value there, and its value at the plain site.
+FACTS: dict[str, tuple[Fact, str, object, object]] = {
+    "alias": (lambda r: looked_up(r)["cnames"], "alias", ["middle.example", "edge.example"], []),
+    "answer that needed TCP": (lambda r: looked_up(r)["over_tcp"], "long", True, False),
+    "offered protocols": (
+        lambda r: first(r, "lookup", type="HTTPS").get("alpn"),
+        "offers",
+        ["h3", "h2"],
+        [],
+    ),
+    "protocol spoken": (lambda r: page(r)["protocol"], "offers", "h2", "http/1.1"),
+    "ICMP error": (lambda r: first(r, "connect")["icmp"], "unreachable", "3/10", None),
+    "ICMP not from the peer": (
+        lambda r: first(r, "connect")["icmp_from_peer"],
+        "unreachable",
+        False,
+        None,
+    ),
+    "alert number": (lambda r: shaken(r)["alert"] is not None, "alert", True, False),
+    "alert": (lambda r: shaken(r)["failure"], "alert", "ssl_alert_received", None),
+    "plain HTTP on 443": (lambda r: shaken(r)["failure"], "clear", "ssl_not_tls", None),
+    "hello acknowledged": (lambda r: shaken(r)["acknowledged"], "swallowed", False, True),
+    "hello sent again": (lambda r: shaken(r)["retransmissions"] > 0, "swallowed", True, False),
+    "language": (lambda r: page(r)["language"], "kazakh", "kk", None),
+    "bytes at a stall": (
+        lambda r: page(r)["received_bytes"] < page(r)["declared_bytes"],
+        "stall",
+        True,
+        False,
+    ),
+    "stall": (lambda r: page(r)["failure"], "stall", "generic_timeout_error", None),
+    "the end of what came": (
+        lambda r: page(r)["duration_us"] - page(r)["last_byte_us"] > 2_000_000,
+        "stall",
+        True,
+        False,
+    ),
+    "cookie on the first hop": (
+        lambda r: first(r, "exchange", hop=1).get("url", ""),
+        "cookies",
+        "http://cookies.example/second?none",
+        "",
+    ),
+    "cookie on the second hop": (
+        lambda r: first(r, "exchange", hop=1).get("title"),
+        "cookies",
+        "seen=before",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_a_fact_is_there_where_it_is_and_not_elsewhere(odd: dict[str, Record], name: str) -> None:
+    fact, where, there, elsewhere = FACTS[name]
+    assert (fact(odd[where]), fact(odd["plain"])) == (there, elsewhere)
+
+
+def test_pages_have_a_fingerprint_of_their_text(odd: dict[str, Record]) -> None:
+    one, other = page(odd["plain"]), page(odd["kazakh"])
+    assert len(one["simhash"]) == len(other["simhash"]) == 16
+    assert one["simhash"] != other["simhash"]
+    assert page(odd["swallowed"]) == {}
+
+
+def test_what_came_is_counted_and_timed(odd: dict[str, Record]) -> None:
+    step = page(odd["plain"])
+    assert 0 < step["first_byte_us"] <= step["last_byte_us"] <= step["duration_us"]
+    assert step["received_bytes"] == step["body_bytes"] == step["declared_bytes"]
+    assert step["wire_bytes"] > step["received_bytes"]  # headers and TLS
+
+
+def test_helpers_that_disagree_are_told_from_one_that_is_silent(odd: dict[str, Record]) -> None:
+    agreement = odd["plain"]["agreement"]
+    assert (agreement["asked"], agreement["answered"]) == (3, 2)
+    assert (agreement["names"], agreement["connect"], agreement["page"]) == (True, False, False)
+    assert (agreement["title"], agreement["keys"], agreement["text"]) == (None, None, None)
+    silent = [each for each in odd["plain"]["helpers"] if not each["answered"]]
+    assert [each["helper"] for each in silent] == ["https://dead.example/"]
+
+
+@pytest.mark.parametrize(
+    ("field", "world", "there", "elsewhere"),
+    [
+        ("nat64", "nat64", True, False),
+        ("tunnelled", "vpn-filter", True, False),
+        ("intercepted", "antivirus", True, False),
+        ("portal_status", "captive-portal", 200, None),
+        ("state", "captive-portal", "captive", "up"),
+        ("portal_status", "payment-wall", 200, None),
+        ("state", "payment-wall", "captive", "up"),
+    ],
+)
+def test_a_fact_of_the_line_is_there_where_it_is_and_not_elsewhere(
+    lines: dict[str, Record], field: str, world: str, there: object, elsewhere: object
+) -> None:
+    assert lines[world]["line"][field] == there
+    assert lines["plain"]["line"][field] == elsewhere
+
+
+def test_the_instrument_stands_in_every_round(lines: dict[str, Record]) -> None:
+    for record in lines.values():
+        instrument = record["instrument"]
+        assert instrument["roots_age_days"] >= 0
+        assert "tcp-info" in instrument["features"]
