@@ -141,7 +141,7 @@ class _Writer:
     def _episodes(self, rows: Iterable[EpisodeRow], *, certain: bool) -> list[str]:
         text = self.text
         header = [text("Network"), text("Site"), text("Began"), text("Ended"), text("Failed")]
-        header += [text("Technique"), text("Certainty"), text("Coverage")]
+        header += [text("Technique"), text("Certainty")]
         cells = [
             (
                 row.network,
@@ -151,7 +151,6 @@ class _Writer:
                 self._of(row.episode.failing, row.episode.measurements),
                 row.techniques,
                 row.certainty,
-                row.coverage,
             )
             for row in rows
         ]
@@ -164,7 +163,7 @@ class _Writer:
         if row.episode.vantages == 1:
             warning = text("Only one vantage is the witness on this network.")
             lines += [f"**{escaped(warning)}**", ""]
-        lines += _paragraphs(row.remarks)
+        lines += _paragraphs([*filter(None, (row.coverage, row.likely_onset)), *row.remarks])
         for sheet in row.sheets:
             lines += self._sheet(sheet, h)
         answers = [

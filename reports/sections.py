@@ -56,7 +56,7 @@ class EpisodeRow(msgspec.Struct, frozen=True, kw_only=True):
     end: str
     techniques: str
     certainty: str
-    coverage: str
+    coverage: str  # a sentence, "" where it is not known
     remarks: tuple[str, ...]  # of the analysis, in English
     sheets: tuple[Sheet, ...]
     alternatives: tuple[Alternative, ...]
@@ -234,8 +234,9 @@ class Sections:
 
     def _coverage(self, episode: Episode) -> str:
         if episode.coverage is None:
-            return self.words.text("not known")
-        return self.words.text("{share} % of rounds", share=f"{100 * episode.coverage:.0f}")
+            return ""
+        share = f"{100 * episode.coverage:.0f}"
+        return self.words.text("Of the rounds in that time {share} % measured it.", share=share)
 
     def _network(self, episode: Episode, incident: Incident) -> str:
         names = [plain(p.name) for p in incident.networks if p.key == episode.network_key]

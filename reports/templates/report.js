@@ -88,7 +88,8 @@
     const box = lane.querySelector(".hit").getBBox(), matrix = lane.getScreenCTM();
     const x = part ? part.x : box.x + 60;
     lane.querySelector(".cursor").setAttribute("d", part ? `M${x} ${box.y + 20}v30` : "");
-    const lines = [lane.querySelector(".name").textContent, part && part.text, band];
+    const name = part || !band ? lane.querySelector(".name").textContent : "";
+    const lines = [name, part && part.text, band];
     const place = new DOMPoint(x, box.y + 20).matrixTransform(matrix);
     put(lines.filter(Boolean).join("\n"), place.x, place.y);
   };
