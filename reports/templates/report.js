@@ -33,6 +33,7 @@
   const tip = document.querySelector(".tip");
   const parts = new WeakMap(); // of a lane: what can be pointed at, as {x, text}
   let current = null; // the lane that shows a detail
+  let again = () => {}; // shows it where the lane is now
 
   // Titles would show a second time, and never on touch.
   for (const title of all("svg.timeline title")) {
@@ -85,6 +86,7 @@
   const show = (lane, part, band) => {
     if (current !== lane) hide();
     current = lane;
+    again = () => show(lane, part, band);
     const box = lane.querySelector(".hit").getBBox(), matrix = lane.getScreenCTM();
     const x = part ? part.x : box.x + 60;
     lane.querySelector(".cursor").setAttribute("d", part ? `M${x} ${box.y + 20}v30` : "");
@@ -109,12 +111,12 @@
       const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(lane.getScreenCTM().inverse());
       const part = nearest(lane, place.x), titled = target.closest("[data-title]");
       const near = part && (lane.dataset.units || Math.abs(part.x - place.x) < 14) ? part : null;
-      show(lane, near, titled && !titled.matches(".mark") ? titled.dataset.title : "");
+      show(lane, near, titled ? titled.dataset.title : "");
     } else hide();
   };
   document.addEventListener("pointermove", (event) => event.pointerType !== "touch" && point(event));
   document.addEventListener("pointerdown", point);
-  document.addEventListener("scroll", hide, { passive: true });
+  document.addEventListener("scroll", () => (current ? again() : hide()), { passive: true });
 
   document.addEventListener("focusin", (event) => {
     const flag = event.target.closest("svg.timeline .flag"), lane = event.target.closest("svg.timeline .lane");
