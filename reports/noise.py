@@ -33,8 +33,8 @@ DOWN_ELSEWHERE, FAILS_ABROAD, ALONE = 0.9, 0.6, 0.9
 class Noise(msgspec.Struct, frozen=True, kw_only=True):
     """Per reading: what other networks explain, its hour and pair, its neighbours, its weight.
 
-    `same` numbers the readings of one pair in one hour alike, None where no hour has two. A pair
-    is one vantage in one series; `after_open` and `before_open` tell whether the pair's
+    A pair is one vantage in one series. `same` numbers the readings of one host in one hour of one
+    vantage alike, None where no hour has two; `after_open` and `before_open` tell whether the pair's
     reading before, or after, was open. `weight` is below 1 where several vantages are pooled and
     one of them read several times in one hour: no vantage counts more than once an hour there.
     """
@@ -65,7 +65,7 @@ def noise_of(data: VerdictArrays) -> Noise:
     return Noise(
         elsewhere=elsewhere,
         slot=slot,
-        same=_same_hour(order, pair, slot),
+        same=_same_hour(data, order, pair, vantage_of_pair, slot),
         pair=pair,
         pairs=len(vantage_of_pair),
         vantage_of_pair=vantage_of_pair,
@@ -127,7 +127,17 @@ def _slots(data: VerdictArrays) -> Ints:
     return numbered
 
 
-def _same_hour(order: Ints, pair: Ints, slot: Ints) -> Ints | None:
+def _same_hour(
+    data: VerdictArrays, order: Ints, pair: Ints, vantage_of_pair: Ints, slot: Ints
+) -> Ints | None:
+    """A number for each host, vantage and hour; None where each has one reading only."""
+    site_of_pair = np.empty(len(vantage_of_pair), dtype=np.int64)
+    site_of_pair[pair] = data.site[data.series]
+    key = site_of_pair * (int(vantage_of_pair.max(initial=0)) + 1) + vantage_of_pair
+    hosts, host = np.unique(key, return_inverse=True)
+    if len(hosts) < len(key):  # http and https rows: together, not as two sites
+        pair = host.reshape(-1)[pair]
+        order = np.lexsort((slot, pair))
     ordered_pair, ordered_slot = pair[order], slot[order]
     fresh = np.ones(len(order), dtype=np.bool_)
     fresh[1:] = (ordered_pair[1:] != ordered_pair[:-1]) | (ordered_slot[1:] != ordered_slot[:-1])
@@ -185,8 +195,11 @@ def _alone(data: VerdictArrays, at: Ints) -> Floats:
     """How surely a vantage stands alone: others of its network read open before it and after it.
 
     One side is not enough: at the onset of a block the others were open before, at its end after.
+    Against a single other one it stands alone only if it does so on several sites at once, for
+    then it is the vantage that errs; otherwise the two disagree, and nobody is outvoted.
     """
-    series, pair = data.series, data.series * (int(data.vantage.max()) + 1) + data.vantage
+    vantages = int(data.vantage.max()) + 1
+    series, pair = data.series, data.series * vantages + data.vantage
     opened, failed = np.flatnonzero(data.open), np.flatnonzero(data.kind >= LIKELY)
     sides = []
     for window in ((HALF_DAY, 0.0), (0.0, HALF_DAY)):
@@ -194,8 +207,28 @@ def _alone(data: VerdictArrays, at: Ints) -> Floats:
         fails = _near(series, data, failed, at, window) - _near(pair, data, failed, at, window)
         share = fails / np.maximum(is_open + fails, 1)
         sides.append(is_open / (is_open + 0.5) * np.maximum(1 - 4 * share, 0))
-    alone: Floats = ALONE * np.minimum(sides[0], sides[1])
-    return alone
+    alone = ALONE * np.minimum(sides[0], sides[1])
+    doubted = at[alone > ALONE / 2]
+    here = data.site[data.series] * vantages + data.vantage
+    beside = _near(data.vantage, data, doubted, at) - _near(here, data, doubted, at)
+    outvoted: Floats = np.where((_witnesses(data, at) > 1) | (beside > 1), alone, 0.0)
+    return outvoted
+
+
+def _witnesses(data: VerdictArrays, at: Ints) -> Floats:
+    """How many other vantages of the series read the site open within half a day."""
+    opened = np.flatnonzero(data.open)
+    vantages = int(data.vantage.max()) + 1
+    pair = data.series * vantages + data.vantage
+    known, number = np.unique(pair, return_inverse=True)
+    first = np.searchsorted(known // vantages, np.arange(len(data.site)))
+    place = number.reshape(-1) - first[data.series]  # of the vantage among those of its series
+    count = np.zeros(len(at))
+    for one in range(int(place.max()) + 1):
+        rows = opened[place[opened] == one]
+        near = _near(data.series, data, rows, at, (HALF_DAY, HALF_DAY)) > 0
+        count += near & (place[at] != one)
+    return count
 
 
 def _near(

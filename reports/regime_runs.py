@@ -9,8 +9,8 @@ from reports.regimes import Regimes
 from reports.verdict_arrays import CONFIRMED, LIKELY, SILENT, Flags, Floats, Ints, VerdictArrays
 
 HELD = 0.5  # from here on a reading counts as blocked
-SURE = 0.9  # a run that never gets there is noise, or too little yet
-TOO_LITTLE = 0.2  # a run at the very end of a series from here on is `possible`
+SURE = 0.9  # a run that never gets there may be noise, and is only `possible`
+TOO_LITTLE = 0.2  # a failure at the very end of a series from here on is `possible` too
 EDGE = 0.01  # the part of the probability that a hard bracket may leave out on each side
 _FLOOR = -40.0  # logarithm of as good as never
 
@@ -40,7 +40,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def runs_of(data: VerdictArrays, regimes: Regimes) -> list[Run]:
-    """Return the runs by series and time: the sure ones, and those that may yet become sure.
+    """Return the runs by series and time: the sure ones, and those that are rather blocking.
 
     Every confirmed reading lies in a run: it is evidence by itself, whatever its neighbours say.
     """
@@ -66,7 +66,6 @@ def _stretches(data: VerdictArrays, regimes: Regimes, starts: Ints) -> tuple[Int
     fresh = np.zeros(len(data.series), dtype=np.bool_)
     fresh[starts[:-1][np.diff(starts) > 0]] = True
     held = (regimes.blocked >= HELD) | (data.kind == CONFIRMED)
-    held = _without_weak(held, fresh, regimes.blocked, data.kind)
     held |= _unfinished(data, regimes, held)
     begin, stop = _bounds(held, fresh)
     peak = np.array(
@@ -84,21 +83,6 @@ def _bounds(held: Flags, fresh: Flags) -> tuple[Ints, Ints]:
     begin = np.flatnonzero(held & ~before)
     goes_on = np.concatenate((held[1:] & ~fresh[1:], [False]))
     return begin, np.flatnonzero(held & ~goes_on) + 1
-
-
-def _without_weak(held: Flags, fresh: Flags, blocked: Floats, kind: np.ndarray) -> Flags:
-    """Leave out the runs that never become sure."""
-    begin, stop = _bounds(held, fresh)
-    if not len(begin):
-        return held
-    certain = np.where(kind == CONFIRMED, 1.0, blocked)
-    best = np.maximum.reduceat(np.where(held, certain, 0.0), begin)
-    kept = np.zeros(len(held) + 1, dtype=np.int64)
-    sure = best >= SURE
-    kept[begin[sure]] += 1
-    kept[stop[sure]] -= 1
-    result: Flags = np.cumsum(kept[:-1]) > 0
-    return result
 
 
 def _unfinished(data: VerdictArrays, regimes: Regimes, held: Flags) -> Flags:

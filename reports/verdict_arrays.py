@@ -24,8 +24,9 @@ class VerdictArrays(msgspec.Struct, frozen=True, kw_only=True):
     """Readings as columns, sorted by series and time.
 
     `series`, `vantage` and `kind` hold one number per reading, `seconds` its corrected time since
-    the epoch; `site` and `country` hold one number per series: which target it watches, and where.
-    A series is one target on one network. All numbers count from 0 without holes.
+    the epoch; `site` and `country` hold one number per series: which host it watches, and where.
+    A series is one target on one network; the http and https rows of a host are one site, as they
+    fail together. All numbers count from 0 without holes.
     """
 
     series: Ints
@@ -63,13 +64,13 @@ def kind_of(reading: Reading) -> int:
 def arrays_of(series: Sequence[Sequence[Reading]]) -> VerdictArrays:
     """Return the arrays of series that each hold their readings by time.
 
-    All readings of one series watch the same URL; the same URL in several series is one site.
+    All readings of one series watch the same URL; the same host in several series is one site.
     """
     sites: dict[str, int] = {}
     vantages: dict[str, int] = {}
     countries: dict[str, int] = {}
     for readings in series:
-        sites.setdefault(readings[0].url, len(sites))
+        sites.setdefault(readings[0].host, len(sites))
         countries.setdefault(_country(readings[0]), len(countries))
         for reading in readings:
             vantages.setdefault(reading.vantage, len(vantages))
@@ -79,7 +80,7 @@ def arrays_of(series: Sequence[Sequence[Reading]]) -> VerdictArrays:
         seconds=np.array([reading.seconds for reading in everything], dtype=np.float64),
         vantage=np.array([vantages[reading.vantage] for reading in everything], dtype=np.int64),
         kind=np.array([kind_of(reading) for reading in everything], dtype=np.int8),
-        site=np.array([sites[readings[0].url] for readings in series], dtype=np.int64),
+        site=np.array([sites[readings[0].host] for readings in series], dtype=np.int64),
         country=np.array([countries[_country(readings[0])] for readings in series], dtype=np.int64),
     )
 

@@ -156,6 +156,30 @@ def test_a_vantage_alone_among_those_of_its_network_is_not_believed() -> None:
     assert sure(alone + others[0] + others[1]) == []
 
 
+def test_two_vantages_that_disagree_outvote_nobody() -> None:
+    here = listed(["o" * 20 + "b" * 12 + "o" * 20])
+    other = listed(["o" * 52], vantage="bbbb", start=1)
+    (episode,) = sure(here + other)
+    assert episode.disagreement
+    assert (episode.failing, episode.vantages) == (12, 1)
+
+
+def test_a_vantage_that_misreads_several_sites_is_not_believed_against_one_other() -> None:
+    here = listed(["o" * 20 + "b" * 12 + "o" * 20] * 5 + ["o" * 52] * 15)
+    other = listed(["o" * 52] * 20, vantage="bbbb", start=1)
+    assert sure(here + other) == []
+
+
+def test_the_http_and_https_rows_of_a_host_do_not_excuse_each_other() -> None:
+    both = [f"{scheme}://site.example/" for scheme in ("http", "https")]
+    readings = [
+        one
+        for place, name in enumerate(both)
+        for one in history("oooobbbbooo", url=name, step=4, start=place / 60, certainty="likely")
+    ]
+    assert [episode.url for episode in sure(readings)] == both
+
+
 def test_a_site_that_is_down_elsewhere_is_not_blocked_here() -> None:
     here = listed(["o" * 20 + "bb" + "o" * 20])
     elsewhere = listed(["o" * 20 + "dd" + "o" * 20], asn=64497, vantage="bbbb")
@@ -186,6 +210,11 @@ def test_a_failure_at_the_very_end_is_possible_until_more_is_known() -> None:
         found = find_episodes(listed(["o" * 200 + end], step=0.5))
         told[end] = [episode.status for episode in found]
     assert told == {"b": ["possible"], "bb": ["ongoing"], "bo": []}
+
+
+def test_a_failure_of_which_the_model_is_not_sure_is_possible() -> None:
+    found = [find_episodes(listed(["o" * 12 + "b" + "o" * 12], step=step)) for step in (1, 4, 12)]
+    assert [[e.status for e in each] for each in found] == [[], ["possible"], ["ended"]]
 
 
 def test_the_interval_lies_inside_the_bracket_and_leaves_out_its_edges() -> None:
