@@ -22,8 +22,9 @@ from reports.verdict_arrays import DOWN, LIKELY, OPEN, SUSPECTED, Flags, Floats,
 SLOT = 3600.0  # seconds; a bad hour, as the name says
 NEAR = 2 * 3600.0  # seconds within which readings elsewhere tell about a reading here
 HALF_DAY = 12 * 3600.0  # seconds, on either side, in which others of the network were to read
-# Pulls the rate of a slot towards that of all its sites where few are open on one side.
-_PULL = 1.0
+# Pulls the rate of a slot towards that of all its sites where few are open on one side: by one
+# reading where the list is short and chance great, by less the more sites were read.
+_PULL_SITES = 6.0
 # The most that one shared cause can explain of a failure: the site called down elsewhere; the site
 # failing in other countries in the same hours; others of the same network reading it open.
 # Failures on other networks of one country explain nothing: blocks by order look just so.
@@ -34,8 +35,8 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True):
     """Per reading: what other networks explain, its hour and pair, its neighbours, its weight.
 
     A pair is one vantage in one series. `same` numbers the readings of one host in one hour of one
-    vantage alike, None where no hour has two; `after_open` and `before_open` tell whether the pair's
-    reading before, or after, was open. `weight` is below 1 where several vantages are pooled and
+    vantage alike, None where no hour has two; `after_open` and `before_open` tell whether the
+    pair's reading before, or after, was open. `weight` is below 1 where several are pooled and
     one of them read several times in one hour: no vantage counts more than once an hour there.
     """
 
@@ -152,10 +153,11 @@ def _line(data: VerdictArrays, noise: Noise, evident: Floats) -> Floats:
     """The rate of failures of the other sites in the same hour of the same vantage."""
     failed, every = _others(noise, data.failing, evident)
     overall = failed / np.maximum(every, 1)
+    pull = np.minimum(1.0, _PULL_SITES / np.maximum(every, 1))
     rates = []
     for known_open in (noise.after_open, noise.before_open):
         failed, every = _others(noise, data.failing, evident * known_open)
-        rates.append((failed + _PULL * overall) / (every + _PULL))
+        rates.append((failed + pull * overall) / (every + pull))
     lower: Floats = np.minimum(rates[0], rates[1])
     return lower
 

@@ -23,6 +23,7 @@ from storage.insertion import (
 )
 from storage.intake import Sound, accept_made, referred_blobs
 from storage.keys import KeysFile, Signer
+from storage.outcomes import note
 from storage.records import Record
 from storage.rows import index_columns, step_rows
 from storage.schema import blob_uses, blobs, records, steps
@@ -93,6 +94,7 @@ def _add(connection: Connection, keys: KeysFile, fresh: Sequence[tuple[Sound, It
     made = [row for sound in sounds for row in step_rows(numbers[sound.id], sound.record)]
     if made:
         connection.execute(insert(steps), made)
+    note(connection, [(sound.id, sound.record) for sound in sounds])
     _keep_blobs(connection, {id: one for _, item in fresh for id, one in item.blobs.items()})
     _link_blobs(connection, numbers, sounds)
 

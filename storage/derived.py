@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, text
 
 from storage.insertion import IN_LIST, insert_steps, link_blobs
+from storage.outcomes import KEY_COLUMNS, conclude
 from storage.reading import record_in
 from storage.records import Record, Verdict
 from storage.schema import DERIVED, blob_uses, records, steps, verdicts
@@ -24,9 +25,10 @@ def put_verdicts(connection: Connection, rows: Sequence[tuple[str, str, Verdict]
     for start in range(0, len(rows), IN_LIST):
         chunk = {id: (inputs, verdict) for id, inputs, verdict in rows[start : start + IN_LIST]}
         fixed = select(verdicts.c.record).where(verdicts.c.fixed)
-        query = select(records.c.id, records.c.number).where(records.c.id.in_(chunk))
+        query = select(records.c.number, *KEY_COLUMNS).where(records.c.id.in_(chunk))
         query = query.where(records.c.number.not_in(fixed))
-        numbers = {id: number for id, number in connection.execute(query)}
+        rows_there = connection.execute(query).mappings().all()
+        numbers = {row["id"]: row["number"] for row in rows_there}
         if not numbers:
             continue
         connection.execute(delete(verdicts).where(verdicts.c.record.in_(numbers.values())))
@@ -34,6 +36,7 @@ def put_verdicts(connection: Connection, rows: Sequence[tuple[str, str, Verdict]
             insert(verdicts),
             [_verdict_row(number, *chunk[id]) for id, number in numbers.items()],
         )
+        conclude(connection, ((row, chunk[row["id"]][1], False) for row in rows_there))
 
 
 def rebuild_steps(connection: Connection) -> int:

@@ -19,6 +19,7 @@ from storage.compression import (
 )
 from storage.errors import RefusedError
 from storage.intake import Sound, referred_blobs
+from storage.outcomes import note
 from storage.records import Record, digest
 from storage.rows import index_columns, step_rows
 from storage.schema import (
@@ -67,12 +68,13 @@ def is_stub(connection: Connection, number: int) -> bool:
 
 
 def insert_record(connection: Connection, sound: Sound) -> int:
-    """Add a record that is not there yet, with its steps; return its local number."""
+    """Add a record that is not there yet, with its steps and outcome; return its local number."""
     row = index_columns(sound)
     row |= {"codec": RECORD_CODEC, "canonical": compress_record(sound.canonical)}
     number = connection.execute(insert(records).values(row)).inserted_primary_key
     assert number is not None  # only multi-row inserts have none
     insert_steps(connection, number[0], sound.record)
+    note(connection, [(sound.id, sound.record)])
     return int(number[0])
 
 

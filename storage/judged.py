@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
-from storage.reading import beyond
+from storage.reading import beyond, verdict_in
 from storage.records import Verdict, utc_seconds
 from storage.schema import records, verdicts
 
@@ -110,8 +110,7 @@ def _of_each_clock(connection: Connection, time: ColumnElement[str]) -> list[flo
 
 def _judged(row: dict[str, Any]) -> Judged | None:
     """Return the row's value; None where its verdict cannot be read: it is only a cache."""
-    try:
-        verdict = msgspec.json.decode(row["verdict"], type=Verdict)
-    except msgspec.MsgspecError:
+    verdict = verdict_in(row["verdict"])
+    if verdict is None:
         return None
     return Judged(**{**row, "verdict": verdict, "thinned": row["thinned"] is not None})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -119,11 +118,18 @@ def verdicts_of(
     for start in range(0, len(ids), IN_LIST):
         chunk: Select[Any] = query.where(records.c.id.in_(ids[start : start + IN_LIST]))
         for id, kept_inputs, fixed, verdict in connection.execute(chunk):
-            if fixed or inputs[id] == kept_inputs:
-                # One that cannot be read is as good as none: it is only a cache.
-                with suppress(msgspec.MsgspecError):
-                    found[id] = msgspec.json.decode(verdict, type=Verdict)
+            same = fixed or inputs[id] == kept_inputs
+            if same and (kept := verdict_in(verdict)) is not None:
+                found[id] = kept
     return found
+
+
+def verdict_in(text: str) -> Verdict | None:
+    """Return a kept verdict; one that cannot be read is as good as none: it is only a cache."""
+    try:
+        return msgspec.json.decode(text, type=Verdict)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _conditions(wanted: Selection) -> list[ColumnElement[bool]]:

@@ -16,13 +16,14 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, delete, func, select, text, update
 
+from storage.outcomes import KEY_COLUMNS, WITNESS_SECONDS, conclude
+from storage.reading import verdict_in
 from storage.records import utc_seconds, utc_text
 from storage.schema import blob_uses, blobs, envelopes, records, steps, verdicts
 
 THINNABLE = ("accessible", "down", "restricted")
 _PAGE = 200
 _PROGRESS_STEPS = 1000  # of SQLite's machine, well under a millisecond of work
-_WITNESS_SECONDS = 3600.0
 # Clocks that are wrong by less than this are corrected when witnesses are looked for.
 _WORST_CLOCK = timedelta(hours=25).total_seconds()
 
@@ -179,6 +180,10 @@ def _fix_verdicts(connection: Connection, rows: Sequence[Any]) -> None:
     for row in rows:
         numbers |= _witnessed(connection, row)
     connection.execute(update(verdicts).where(verdicts.c.record.in_(numbers)).values(fixed=True))
+    query = select(verdicts.c.verdict, *KEY_COLUMNS).join_from(verdicts, records)
+    rows_there = connection.execute(query.where(verdicts.c.record.in_(numbers))).mappings().all()
+    with_verdicts = ((row, verdict_in(row["verdict"])) for row in rows_there)
+    conclude(connection, ((row, verdict, True) for row, verdict in with_verdicts if verdict))
 
 
 def _witnessed(connection: Connection, row: Any) -> set[int]:
@@ -195,7 +200,7 @@ def _witnessed(connection: Connection, row: Any) -> set[int]:
     return {
         other.number
         for other in connection.execute(query)
-        if abs(_corrected(other) - here) <= _WITNESS_SECONDS
+        if abs(_corrected(other) - here) <= WITNESS_SECONDS
     }
 
 

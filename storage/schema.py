@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from storage.digits import Digits, hash_digits
 
 # Newest migration. A database at another revision is migrated, or refused if it is unknown.
-REVISION = "0005"
+REVISION = "0006"
 
 # Tables in which a trigger forbids UPDATE and DELETE, but for what retention may drop: the bytes
 # of a record whose verdict may be thinned, and blobs that no record uses any more.
@@ -184,6 +185,52 @@ verdicts = Table(
         comment="True: it, or what it was judged with, was thinned; it stays as it is.",
     ),
     comment="Cache of conclusions, never signed: may be dropped at any time unless fixed.",
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("number", _Number, primary_key=True, comment="Local number; means nothing elsewhere."),
+    Column("url", Text, nullable=False, comment="The target."),
+    Column("vantage", Digits(16), nullable=False, comment="Who measured it."),
+    Column("vantage_kind", String(16), comment="field or reference."),
+    Column("country", String(2), comment="Where the vantage stands; null: unknown."),
+    Column("asn", BigInteger, comment="Number of its network; null: unknown."),
+    Column("network", Text, comment="Name of its network; null: unknown."),
+    Index(None, "url", "vantage"),
+    comment="Targets as each vantage measured them; derived from the records.",
+)
+
+conclusions = Table(
+    "conclusions",
+    metadata,
+    Column("number", _Number, primary_key=True, comment="Local number; means nothing elsewhere."),
+    Column("rules_version", String(32), nullable=False, comment="Version of the rules."),
+    Column("fixed", Boolean, nullable=False, comment="True: whatever the rules, it stays."),
+    Column("status", String(16), nullable=False, comment="accessible, blocked, down, …"),
+    Column("layer", String(8), comment="Where the interference was seen."),
+    Column("technique", String(32), comment="What it was."),
+    Column("certainty", String(16), comment="suspected, likely or confirmed."),
+    Column("blocked_name", Text, comment="The name that is blocked, also behind redirects."),
+    Index(None, "status", "rules_version"),
+    comment="The different conclusions that `outcomes` refers to; derived from the verdicts.",
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("series", _Number, ForeignKey(series.c.number), primary_key=True, comment="Of what."),
+    Column("seconds", Double, primary_key=True, comment="Corrected time, since the epoch."),
+    Column("id", hash_digits(), primary_key=True, comment="Id of the measurement."),
+    Column("round", BigInteger, nullable=False, comment="Short number of its round."),
+    Column(
+        "conclusion",
+        _Number,
+        ForeignKey(conclusions.c.number),
+        comment="Null: to be judged, or judged before something came in beside it.",
+    ),
+    comment="One narrow row for each measurement that follows none, to read millions at once.",
+    sqlite_with_rowid=False,
 )
 
 announcements = Table(
