@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import msgspec
+import numpy as np
 
+from reports.history import History, Series
 from reports.lines import RoundMark
 from reports.readings import Network, Reading
 from reports.recurrence import Recurrence, recurrence_of
@@ -77,7 +78,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_episodes(
-    readings: Iterable[Reading],
+    readings: History | Iterable[Reading],
     rounds: Iterable[RoundMark] = (),
     *,
     urls: Collection[str] | None = None,
@@ -88,25 +89,17 @@ def find_episodes(
     censor and have no episodes, when a site was down: give all there are. Repeated ids count
     once. Without `rounds` the coverage is None.
     """
-    series: dict[tuple[bool, str, Network], dict[str, Reading]] = defaultdict(dict)
-    for reading in readings:
-        field = reading.vantage_kind == "field"
-        series[field, reading.url, reading.network_key][reading.id] = reading
+    history = readings if isinstance(readings, History) else History.of(readings)
     by_network: dict[Network, list[RoundMark]] = defaultdict(list)
     for mark in rounds:
         by_network[mark.network_key].append(mark)
-    # In a fixed order, so that sums of floating point numbers do not depend on that of arrival.
-    keys = sorted(series, key=lambda key: (key[0], key[1], _sortable(key[2])))
-    ordered = [sorted(series[key].values(), key=lambda r: (r.seconds, r.id)) for key in keys]
+    found = regime_spans(history)
     episodes: list[Episode] = []
-    for (field, url, network), own, found in zip(keys, ordered, regime_spans(ordered), strict=True):
-        if field and (urls is None or url in urls):
-            episodes += _of_series(own, found, by_network[network])
+    for number, name in enumerate(history.names):
+        if name.field and (urls is None or name.url in urls):
+            series = history.series(number)
+            episodes += _of_series(series, found.get(number, []), by_network[name.network])
     return sorted(episodes, key=lambda episode: (episode.onset_latest, episode.id))
-
-
-def _sortable(network: Network) -> tuple[str, int, str]:
-    return network[0] or "", network[1] or 0, network[2]
 
 
 def public(episode: Episode) -> Episode:
@@ -127,29 +120,32 @@ def public(episode: Episode) -> Episode:
 
 
 def _of_series(
-    readings: Sequence[Reading], found: Sequence[RegimeSpan], rounds: Sequence[RoundMark]
+    series: Series, found: Sequence[RegimeSpan], rounds: Sequence[RoundMark]
 ) -> list[Episode]:
-    judged = [(_Pool(span.spans, readings, span), span.sure) for span in found]
-    suspected = [_Pool(group, readings) for group in _suspected(readings)]
+    judged = [(_Pool(span.spans, series, span), span.sure) for span in found]
+    suspected = [_Pool(group, series) for group in _suspected(series)]
     judged += [
         (pool, False) for pool in suspected if not any(pool.touches(other) for other, _ in judged)
     ]
-    kept = [reading for pool, sure in judged if sure for reading in pool.failing]
-    pattern = recurrence_of(readings, kept)
+    pattern = _pattern(series, [pool for pool, sure in judged if sure])
     return [
         _episode(pool, rounds, pattern if sure else None, possible=not sure)
         for pool, sure in judged
     ]
 
 
-def _suspected(readings: Sequence[Reading]) -> list[list[Span]]:
+def _pattern(series: Series, pools: Sequence[_Pool]) -> Recurrence | None:
+    kept = np.zeros(len(series), dtype=np.bool_)
+    for pool in pools:
+        kept |= series.blocked & (series.seconds >= pool.first) & (series.seconds <= pool.last)
+    return recurrence_of(series.seconds, kept, series.open) if pools else None
+
+
+def _suspected(series: Series) -> list[list[Span]]:
     """Return runs of suspicions of all vantages, those together that overlap in time."""
-    by_vantage: dict[str, list[Reading]] = defaultdict(list)
-    for reading in readings:
-        by_vantage[reading.vantage].append(reading)
-    spans = [span for own in by_vantage.values() for span in suspected_spans(own)]
     groups: list[list[Span]] = []
     reach = float("-inf")
+    spans = suspected_spans(series)
     for span in sorted(spans, key=lambda span: (span.first.seconds, span.vantage)):
         if groups and span.first.seconds <= reach:
             groups[-1].append(span)
@@ -166,7 +162,7 @@ class _Pool:
     def __init__(
         self,
         spans: Sequence[Span],
-        readings: Sequence[Reading],
+        series: Series,
         model: RegimeSpan | None = None,
     ) -> None:
         self.spans = spans
@@ -176,16 +172,21 @@ class _Pool:
             key=lambda reading: (reading.seconds, reading.id),
         )
         self.first, self.last = self.failing[0].seconds, self.failing[-1].seconds
-        self.all = readings
-        members = {span.vantage for span in spans}
+        self.series = series
+        names = {span.vantage for span in spans}
+        numbers = [n for n in np.unique(series.vantage) if series.vantages[n] in names]
+        members = np.isin(series.vantage, numbers)
         # Vantages that never saw the block bound nothing: they are counted, not bracketed by.
-        self._open = [r.seconds for r in readings if r.is_open and r.vantage in members]
+        self._open = series.seconds[series.open & members].tolist()
         self.onset_earliest, self.onset_latest, early = self._onset()
         self.end_earliest, self.end_latest, late = self._end()
         self.bounds = {self.onset_earliest, self.end_latest}
-        inside = [r for r in readings if self.first <= r.seconds <= self.last]
-        self.inside = inside
-        aside = any(reading.is_open and reading.vantage not in members for reading in inside)
+        # The places of the readings between the first and the last failing one, and around them.
+        self.begin = int(np.searchsorted(series.seconds, self.first, side="left"))
+        self.end = int(np.searchsorted(series.seconds, self.last, side="right"))
+        inside = slice(self.begin, self.end)
+        self.strays = int(series.open[inside].sum())
+        aside = bool((series.open[inside] & ~members[inside]).any())
         self.disagreement = early or late or aside
 
     def intervals(self) -> tuple[_Interval, _Interval]:
@@ -199,6 +200,13 @@ class _Pool:
         onset = _inside(self.onset_earliest, self.onset_latest, model.onset_p05, model.onset_p95)
         end = _inside(self.end_earliest, self.end_latest, model.end_p05, model.end_p95)
         return onset, end
+
+    def place_of(self, reading: Reading) -> int:
+        """Return the place of one of its readings in the series."""
+        place = int(np.searchsorted(self.series.seconds, reading.seconds, side="left"))
+        while self.series[place].id != reading.id:
+            place += 1
+        return place
 
     def touches(self, other: _Pool) -> bool:
         return self.first <= other.last and other.first <= self.last
@@ -242,7 +250,6 @@ def _episode(
     strongest = max(pool.failing, key=lambda r: (_RANK[r.certainty], -r.seconds, r.id))
     ended: EpisodeStatus = "ongoing" if pool.end_latest is None else "ended"
     gaps = _gaps(pool)
-    strays = sum(reading.is_open for reading in pool.inside)
     onset, end = pool.intervals()
     return Episode(
         id=_id(first, pool.onset_latest),
@@ -262,7 +269,7 @@ def _episode(
         end_p05=end[0],
         end_p95=end[1],
         last_failing=pool.last,
-        measurements=len(pool.inside),
+        measurements=pool.end - pool.begin,
         failing=len(pool.failing),
         coverage=_coverage(pool, rounds),
         gaps=gaps,
@@ -270,10 +277,10 @@ def _episode(
         certainty=strongest.certainty or "suspected",
         vantages=len({reading.vantage for reading in pool.failing}),
         disagreement=pool.disagreement,
-        strays=strays,
-        reasons=_reasons(strongest, pool, strays, len(gaps), pattern),
+        strays=pool.strays,
+        reasons=_reasons(strongest, pool, len(gaps), pattern),
         readings=tuple(reading.id for reading in pool.failing),
-        bounds=tuple(r.id for r in pool.all if r.is_open and r.seconds in pool.bounds),
+        bounds=_bounding(pool),
     )
 
 
@@ -296,38 +303,51 @@ def _id(first: Reading, onset_latest: float) -> str:
     return digest(canonical(parts))
 
 
+def _bounding(pool: _Pool) -> tuple[str, ...]:
+    """The ids of the open readings at the outer sides of the brackets."""
+    seconds = [at for at in pool.bounds if at is not None]
+    rows = np.flatnonzero(pool.series.open & np.isin(pool.series.seconds, seconds))
+    return tuple(pool.series[row].id for row in rows.tolist())
+
+
 def _gaps(pool: _Pool) -> tuple[tuple[float, float], ...]:
     """Silences inside the episode that are long beside the usual interval of the series."""
-    times = [reading.seconds for reading in pool.all]
-    intervals = sorted(b - a for a, b in pairwise(times))
-    if not intervals:
+    intervals = np.sort(np.diff(pool.series.seconds))
+    if not len(intervals):
         return ()
-    usual = intervals[int(0.9 * (len(intervals) - 1))]
+    usual = float(intervals[int(0.9 * (len(intervals) - 1))])
     limit = max(GAP_SECONDS, 2.5 * usual)
-    inside = [reading.seconds for reading in pool.inside]
-    return tuple((a, b) for a, b in pairwise(inside) if b - a > limit)
+    inside = pool.series.seconds[pool.begin : pool.end]
+    long = np.flatnonzero(np.diff(inside) > limit).tolist()
+    return tuple((float(inside[at]), float(inside[at + 1])) for at in long)
 
 
 def _coverage(pool: _Pool, rounds: Sequence[RoundMark]) -> float | None:
-    measured = {reading.round for reading in pool.inside}
-    begins = [mark.seconds for mark in rounds if mark.id in measured]
+    if not rounds:
+        return None
+    measured = {pool.series.round(place) for place in range(pool.begin, pool.end)}
+    begins = [mark.seconds for mark in rounds if mark.number in measured]
     if not begins:
         return None
     planned = [mark for mark in rounds if min(begins) <= mark.seconds <= pool.last]
-    return round(sum(mark.id in measured for mark in planned) / len(planned), 3)
+    return round(sum(mark.number in measured for mark in planned) / len(planned), 3)
 
 
 def _reasons(
-    strongest: Reading, pool: _Pool, strays: int, gaps: int, pattern: Recurrence | None
+    strongest: Reading, pool: _Pool, gaps: int, pattern: Recurrence | None
 ) -> tuple[str, ...]:
-    reasons = [strongest.reason] if strongest.reason else []
+    said = pool.series.reason(pool.place_of(strongest))
+    reasons = [said] if said else []
     if pattern is not None:
         reasons.append(
             f"It recurs {pattern.name}: {pattern.inside[0]} of {pattern.inside[1]} measurements "
             f"then failed, {pattern.outside[0]} of {pattern.outside[1]} at other times."
         )
-    if strays:
-        reasons.append(f"{strays} of {len(pool.inside)} measurements in between found it open.")
+    if pool.strays:
+        measured = pool.end - pool.begin
+        reasons.append(
+            f"It leaks: {pool.strays} of {measured} measurements in between found it open."
+        )
     if pool.disagreement:
         reasons.append("Vantages on this network disagreed; the brackets hold all their readings.")
     if gaps:

@@ -10,6 +10,7 @@ import msgspec
 
 from reports.readings import Network
 from reports.rounding import earlier, later
+from storage.outcomes import short
 from storage.reading import Stored
 from storage.records import LineState, Round, corrected_seconds
 
@@ -31,6 +32,11 @@ class RoundMark(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def network_key(self) -> Network:
         return self.country, self.asn, "" if self.asn is not None else self.vantage
+
+    @property
+    def number(self) -> int:
+        """The number by which measurements name their round in columns."""
+        return short(self.id)
 
 
 class LineSpan(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from functools import cache
 from itertools import product
 from typing import TypeAlias
@@ -11,8 +9,7 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from reports.readings import Reading
-from reports.verdict_arrays import Floats
+from reports.verdict_arrays import Flags, Floats, Ints
 
 AROUND = 7 * 86400.0  # seconds before and after the failing readings that show when it was open
 OCCURRENCES = 3  # days, or weekends, before a coincidence is called a pattern
@@ -21,7 +18,9 @@ INSIDE, OUTSIDE = 0.8, 0.1  # shares of failing readings: at least, at most
 # natural logarithm: a thousandth of the chance that any of them does.
 GAIN = 14.0
 
-Week: TypeAlias = tuple[Floats, Floats]  # readings and failing ones, by weekday and hour
+_EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday; Monday is 0
+
+Week: TypeAlias = tuple[Floats, Floats]  # readings and failing ones, by the 168 hours of the week
 
 _DAYS: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("every day", (0, 1, 2, 3, 4, 5, 6)),
@@ -60,29 +59,30 @@ class Recurrence(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.days} from {self.begin_hour:02}:00 to {self.end_hour % 24:02}:00 UTC"
 
 
-def recurrence_of(readings: Sequence[Reading], failing: Iterable[Reading]) -> Recurrence | None:
+def recurrence_of(seconds: Floats, failing: Flags, opened: Flags) -> Recurrence | None:
     """Return the pattern that the failing readings of one series keep to, or None.
 
-    `failing` are those held to be blocking, `readings` all of the series. A pattern needs three
+    `seconds` are the times of all its readings, `failing` tells which are held to be blocking,
+    `opened` which found the site open. A pattern needs three
     occurrences, few failures outside it, few open readings inside it, and open readings between:
     a block that simply lasts keeps to no hours.
     """
-    ids = {reading.id for reading in failing}
-    times = [reading.seconds for reading in readings if reading.id in ids]
-    if not times:
+    if not failing.any():
         return None
-    first, last = min(times) - AROUND, max(times) + AROUND
-    spoken = [r for r in readings if first <= r.seconds <= last and (r.is_open or r.id in ids)]
-    moments = [datetime.fromtimestamp(reading.seconds, UTC) for reading in spoken]
-    fails = np.array([reading.id in ids for reading in spoken])
-    week = _week(moments, fails)
-    best = _best(week)
+    times = seconds[failing]
+    spoken = (seconds >= times[0] - AROUND) & (seconds <= times[-1] + AROUND) & (opened | failing)
+    fails = failing[spoken]
+    hours = np.floor(seconds[spoken] / 3600.0).astype(np.int64)
+    days_gone = hours // 24
+    weekday, hour = (days_gone + _EPOCH_WEEKDAY) % 7, hours % 24
+    place = weekday * 24 + hour
+    every, failed = (np.bincount(part, minlength=168) for part in (place, place[fails]))
+    best = _best((every.astype(np.float64), failed.astype(np.float64)))
     if best is None:
         return None
     days, begin, length = best
-    mask = _mask(_DAYS[days][1], begin, length)
-    inside = np.array([mask[moment.weekday(), moment.hour] for moment in moments])
-    occurrences = _occurrences(days, [m for m, f in zip(moments, fails & inside, strict=True) if f])
+    inside = _mask(_DAYS[days][1], begin, length)[weekday, hour]
+    occurrences = _occurrences(days, days_gone[fails & inside])
     if occurrences < OCCURRENCES:
         return None
     return Recurrence(
@@ -95,18 +95,10 @@ def recurrence_of(readings: Sequence[Reading], failing: Iterable[Reading]) -> Re
     )
 
 
-def _week(moments: Sequence[datetime], fails: np.ndarray) -> Week:
-    count, failed = np.zeros((7, 24)), np.zeros((7, 24))
-    for moment, fail in zip(moments, fails.tolist(), strict=True):
-        count[moment.weekday(), moment.hour] += 1
-        failed[moment.weekday(), moment.hour] += fail
-    return count, failed
-
-
 def _best(week: Week) -> tuple[int, int, int] | None:
     """The days, first hour and number of hours that explain most; the plainest if equal."""
     patterns, masks = _patterns()
-    count, failed = (masks @ part.ravel() for part in week)
+    count, failed = (masks @ part for part in week)
     rest, misses = week[0].sum() - count, week[1].sum() - failed
     gain = _explained(failed, count) + _explained(misses, rest)
     gain -= _explained(week[1].sum(), week[0].sum())
@@ -148,8 +140,8 @@ def _explained(failed: Floats, count: Floats) -> Floats:
     return logarithm
 
 
-def _occurrences(days: int, moments: Sequence[datetime]) -> int:
-    """Distinct days with a failing reading; where the days follow each other, distinct weeks."""
+def _occurrences(days: int, failing: Ints) -> int:
+    """Distinct days (since the epoch) with a failing reading; of days in a row, distinct weeks."""
     if 1 < len(_DAYS[days][1]) < 5:
-        return len({moment.isocalendar()[:2] for moment in moments})
-    return len({moment.date() for moment in moments})
+        failing = (failing + _EPOCH_WEEKDAY) // 7
+    return len(np.unique(failing))

@@ -88,7 +88,7 @@ def _bounds(held: Flags, fresh: Flags) -> tuple[Ints, Ints]:
 def _unfinished(data: VerdictArrays, regimes: Regimes, held: Flags) -> Flags:
     """The last failing readings of series where it is too early to tell."""
     more = np.zeros(len(held), dtype=np.bool_)
-    speaking = np.flatnonzero(data.kind != SILENT)
+    speaking = np.flatnonzero(data.kind > SILENT)
     if not len(speaking):
         return more
     of = data.series[speaking]

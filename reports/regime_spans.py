@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
+import numpy as np
 
-from reports.readings import Reading
+from reports.history import History, Series
 from reports.regime_runs import SURE, Run, runs_of
 from reports.regimes import regimes_of
 from reports.spans import LEAK_SECONDS, Span
-from reports.verdict_arrays import arrays_of
+from reports.verdict_arrays import RESTRICTED
 
 
 class RegimeSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,18 +33,15 @@ class RegimeSpan(msgspec.Struct, frozen=True, kw_only=True):
     end_p95: float | None = None
 
 
-def regime_spans(series: Sequence[Sequence[Reading]]) -> list[list[RegimeSpan]]:
-    """Return the spans of each series, by time.
+def regime_spans(history: History) -> dict[int, list[RegimeSpan]]:
+    """Return the spans by the number of their series, each series' by time.
 
-    Each series holds the readings of one target on one network, by time. All of them together
-    tell what is noise: the more series of a line are given, the better.
+    All series together tell what is noise: the more of a line are given, the better.
     """
-    data = arrays_of(series)
-    starts = data.starts().tolist()
-    found: list[list[RegimeSpan]] = [[] for _ in series]
-    for run in runs_of(data, regimes_of(data)):
-        readings = series[run.series]
-        found[run.series] += _parts(_shifted(run, starts[run.series]), readings)
+    found: dict[int, list[RegimeSpan]] = defaultdict(list)
+    for run in runs_of(history.data, regimes_of(history.data)):
+        series = history.series(run.series)
+        found[run.series] += _parts(_shifted(run, series.low), series)
     return found
 
 
@@ -52,22 +51,21 @@ def _shifted(run: Run, start: int) -> Run:
     return msgspec.structs.replace(run, **{name: getattr(run, name) - start for name in rows})
 
 
-def _parts(run: Run, readings: Sequence[Reading]) -> list[RegimeSpan]:
+def _parts(run: Run, series: Series) -> list[RegimeSpan]:
     """The run, in parts where open readings lie in a long silence of the failing ones."""
-    failing = [row for row in range(run.first, run.last + 1) if readings[row].is_blocked]
+    rows = run.first + np.flatnonzero(series.blocked[run.first : run.last + 1])
+    silences = 1 + np.flatnonzero(np.diff(series.seconds[rows]) > LEAK_SECONDS)
+    failing = rows.tolist()
     cuts = [
-        position
-        for position, (a, b) in enumerate(pairwise(failing), start=1)
-        if readings[b].seconds - readings[a].seconds > LEAK_SECONDS
-        and any(readings[row].is_open for row in range(a + 1, b))
+        cut for cut in silences.tolist() if series.open[failing[cut - 1] + 1 : failing[cut]].any()
     ]
     if not cuts:
-        return [_span(run, failing, readings)]
+        return [_span(run, failing, series)]
     bounds = [0, *cuts, len(failing)]
-    return [_part(run, failing[a:b], readings) for a, b in pairwise(bounds)]
+    return [_part(run, failing[a:b], series) for a, b in pairwise(bounds)]
 
 
-def _part(run: Run, failing: Sequence[int], readings: Sequence[Reading]) -> RegimeSpan:
+def _part(run: Run, failing: Sequence[int], series: Series) -> RegimeSpan:
     """A part of a run; of its inner ends only the brackets are known."""
     inner_begin, inner_end = failing[0] > run.first, failing[-1] < run.last
     part = msgspec.structs.replace(
@@ -83,18 +81,18 @@ def _part(run: Run, failing: Sequence[int], readings: Sequence[Reading]) -> Regi
         end_p05=None if inner_end else run.end_p05,
         end_p95=None if inner_end else run.end_p95,
     )
-    return _span(part, failing, readings)
+    return _span(part, failing, series)
 
 
-def _span(run: Run, failing: Sequence[int], readings: Sequence[Reading]) -> RegimeSpan:
+def _span(run: Run, failing: Sequence[int], series: Series) -> RegimeSpan:
     settled = [row for row in failing if run.blocked_from <= row <= run.blocked_until]
     settled = settled or [row for row in failing if row >= run.blocked_from] or [failing[-1]]
-    vantages = dict.fromkeys(readings[row].vantage for row in failing)
+    vantages = dict.fromkeys(series.vantage[failing].tolist())
     return RegimeSpan(
-        spans=tuple(_of_vantage(vantage, run, failing, readings) for vantage in vantages),
+        spans=tuple(_of_vantage(vantage, run, failing, series) for vantage in vantages),
         sure=run.probability >= SURE,
-        begun_by=readings[settled[0]].seconds,
-        lasted_until=readings[settled[-1]].seconds,
+        begun_by=float(series.seconds[settled[0]]),
+        lasted_until=float(series.seconds[settled[-1]]),
         onset_p05=run.onset_p05,
         onset_p95=run.onset_p95,
         end_p05=run.end_p05,
@@ -102,28 +100,18 @@ def _span(run: Run, failing: Sequence[int], readings: Sequence[Reading]) -> Regi
     )
 
 
-def _of_vantage(
-    vantage: str, run: Run, failing: Sequence[int], readings: Sequence[Reading]
-) -> Span:
-    own = [row for row in failing if readings[row].vantage == vantage]
-    before = (r for r in range(own[0] - 1, -1, -1) if _bounds(readings[r], vantage))
-    after = (r for r in range(own[-1] + 1, len(readings)) if _bounds(readings[r], vantage))
-    if any(_bounds(readings[r], vantage) for r in range(own[0], own[-1])):
+def _of_vantage(vantage: int, run: Run, failing: Sequence[int], series: Series) -> Span:
+    own = [row for row in failing if series.vantage[row] == vantage]
+    bounding = np.flatnonzero(series.open & (series.vantage == vantage))
+    before, after = bounding[bounding < own[0]], bounding[bounding > own[-1]]
+    if len(bounding) > len(before) + len(after):
         # It leaks, so the nearest open readings may lie inside; refusals by the server do not.
-        before = (r for r in before if r <= run.open_until or not _may_leak(readings[r]))
-        after = (r for r in after if r >= run.open_from or not _may_leak(readings[r]))
-    first, last = next(before, None), next(after, None)
+        refused = series.kind == RESTRICTED
+        before = before[(before <= run.open_until) | refused[before]]
+        after = after[(after >= run.open_from) | refused[after]]
     return Span(
-        vantage=vantage,
-        before=None if first is None else readings[first],
-        failing=tuple(readings[row] for row in own),
-        after=None if last is None else readings[last],
+        vantage=series.vantages[vantage],
+        before=series[int(before[-1])] if len(before) else None,
+        failing=tuple(series[row] for row in own),
+        after=series[int(after[0])] if len(after) else None,
     )
-
-
-def _bounds(reading: Reading, vantage: str) -> bool:
-    return reading.vantage == vantage and reading.is_open
-
-
-def _may_leak(reading: Reading) -> bool:
-    return reading.status == "accessible"

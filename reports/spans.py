@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import msgspec
+import numpy as np
 
+from reports.history import Series
 from reports.readings import Reading
+from reports.verdict_arrays import SILENT, SUSPECTED
 
 # Where open readings lie between failing ones that are further apart than this, nothing says that
 # the site was blocked in between, however leaky the filter: a new episode begins.
@@ -31,32 +34,32 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
         return self.failing[-1]
 
 
-def suspected_spans(readings: Sequence[Reading]) -> list[Span]:
+def suspected_spans(series: Series) -> list[Span]:
     """Return runs of nothing but suspicions, bounded by open readings or by nothing.
 
     Suspicions next to a blocked reading belong to its bracket and make no run of their own.
     """
-    spans: list[Span] = []
-    failing: list[Reading] = []
-    bound: Reading | None = None
-    for reading in readings:
-        if reading.is_suspected:
-            failing.append(reading)
-        elif reading.is_open or reading.is_blocked or reading.status == "down":
-            spans += _possible(bound, failing, reading)
-            failing, bound = [], reading
-    return spans + _possible(bound, failing, None)
-
-
-def _possible(before: Reading | None, failing: list[Reading], after: Reading | None) -> list[Span]:
-    beside = [bound for bound in (before, after) if bound is not None]
-    if len(failing) < POSSIBLE_RUN or any(bound.is_blocked for bound in beside):
+    if int((series.kind == SUSPECTED).sum()) < POSSIBLE_RUN:
         return []
-    return [
-        Span(
-            vantage=failing[0].vantage,
-            before=before if before is not None and before.is_open else None,
-            failing=tuple(failing),
-            after=after if after is not None and after.is_open else None,
-        )
-    ]
+    return [span for number in np.unique(series.vantage) for span in _of_vantage(series, number)]
+
+
+def _of_vantage(series: Series, vantage: int) -> Iterator[Span]:
+    rows = np.flatnonzero((series.vantage == vantage) & (series.kind != SILENT))
+    doubtful = np.concatenate(([False], series.kind[rows] == SUSPECTED, [False]))
+    edges = np.flatnonzero(doubtful[1:] != doubtful[:-1])
+    for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        before = int(rows[begin - 1]) if begin else None
+        after = int(rows[end]) if end < len(rows) else None
+        beside = [row for row in (before, after) if row is not None]
+        if end - begin >= POSSIBLE_RUN and not series.blocked[beside].any():
+            yield Span(
+                vantage=series.vantages[vantage],
+                before=_bound(series, before),
+                failing=tuple(series[row] for row in rows[begin:end].tolist()),
+                after=_bound(series, after),
+            )
+
+
+def _bound(series: Series, row: int | None) -> Reading | None:
+    return series[row] if row is not None and series.open[row] else None

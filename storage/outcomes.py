@@ -62,7 +62,7 @@ def note(connection: Connection, entered: Iterable[tuple[str, Record]]) -> None:
             {
                 "series": _series(connection, known, own),
                 "seconds": seconds,
-                "id": _bytes(id),
+                "id": id,
                 "round": short(record.round),
             }
         )
@@ -117,7 +117,7 @@ def _key(connection: Connection, known: dict[tuple[Any, ...], int], row: _Row) -
     return {
         "of": _series(connection, known, row),
         "at": utc_seconds(row["time"]) + (row["clock_offset_us"] or 0) / 1e6,
-        "this": _bytes(row["id"]),
+        "this": row["id"],
     }
 
 
@@ -144,10 +144,6 @@ def _number(
         assert made is not None  # only multi-row inserts have none
         known[key] = int(made[0])
     return known[key]
-
-
-def _bytes(id: str) -> bytes:
-    return bytes.fromhex(id.removeprefix("sha256:"))
 
 
 _NOT_FIXED = outcomes.c.conclusion.not_in(select(conclusions.c.number).where(conclusions.c.fixed))

@@ -16,7 +16,8 @@ def found(
     blocked: Callable[[datetime], bool], *, days: int = 21, step: float = 1
 ) -> Recurrence | None:
     readings = series(blocked, days=days, step=step)
-    return recurrence_of(readings, [r for r in readings if r.is_blocked])
+    fails = np.array([one.is_blocked for one in readings])
+    return recurrence_of(np.array([one.seconds for one in readings]), fails, ~fails)
 
 
 def series(

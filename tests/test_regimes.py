@@ -11,10 +11,11 @@ import pytest
 from bench.episodes import readings_of, score_episodes
 from bench.histories import SCENARIOS, simulate
 from reports.episodes import Episode, find_episodes
+from reports.history import History
 from reports.readings import Reading
 from reports.regime_runs import runs_of
 from reports.regimes import DAY, Model, regimes_of
-from reports.verdict_arrays import LIKELY, OPEN, VerdictArrays, arrays_of
+from reports.verdict_arrays import LIKELY, OPEN, VerdictArrays
 from tests.histories import HOUR, bracket, history
 
 SITES = 20
@@ -91,6 +92,10 @@ def test_forward_and_backward_equal_the_sum_over_all_paths(letters: str) -> None
         assert found == pytest.approx(wanted, rel=1e-4, abs=1e-9)
     else:
         assert not found.any()
+
+
+def arrays_of(groups: Sequence[Sequence[Reading]]) -> VerdictArrays:
+    return History.of([one for group in groups for one in group]).data
 
 
 def test_series_of_different_lengths_do_not_disturb_each_other() -> None:

@@ -6,11 +6,12 @@ import msgspec
 import sqlalchemy as sa
 from alembic import op
 
+from storage.digits import HASH_PREFIX, Digits, hash_digits
 from storage.outcomes import short
 from storage.records import utc_seconds
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _PAGE = 5000
@@ -32,7 +33,7 @@ def _create_series() -> None:
             "number", _NUMBER, nullable=False, comment="Local number; means nothing elsewhere."
         ),
         sa.Column("url", sa.Text(), nullable=False, comment="The target."),
-        sa.Column("vantage", sa.String(length=32), nullable=False, comment="Who measured it."),
+        sa.Column("vantage", Digits(16), nullable=False, comment="Who measured it."),
         sa.Column("vantage_kind", sa.String(length=16), comment="field or reference."),
         sa.Column(
             "country", sa.String(length=2), comment="Where the vantage stands; null: unknown."
@@ -81,12 +82,7 @@ def _create_outcomes() -> None:
         sa.Column(
             "seconds", sa.Double(), nullable=False, comment="Corrected time, since the epoch."
         ),
-        sa.Column(
-            "id",
-            sa.LargeBinary(length=32),
-            nullable=False,
-            comment="The measurement's id as bytes.",
-        ),
+        sa.Column("id", hash_digits(), nullable=False, comment="Id of the measurement."),
         sa.Column("round", sa.BigInteger(), nullable=False, comment="Short number of its round."),
         sa.Column(
             "conclusion",
@@ -124,8 +120,8 @@ def _fill(connection: sa.Connection) -> None:
             {
                 "series": series.of({name: row[name] for name in columns}),
                 "seconds": utc_seconds(row["time"]) + (row["clock_offset_us"] or 0) / 1e6,
-                "id": bytes.fromhex(row["id"].removeprefix("sha256:")),
-                "round": short(row["round"]),
+                "id": row["id"],
+                "round": short(HASH_PREFIX + row["round"].hex()),
                 "conclusion": _fixed(conclusions, row["verdict"]),
             }
             for row in rows
