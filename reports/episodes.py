@@ -45,6 +45,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
     incident: str | None = None
     url: str
     host: str
+    name: str  # the name that is blocked: another one than the host's behind redirects
     country: str | None
     asn: int | None
     network: str | None
@@ -255,6 +256,7 @@ def _episode(
         id=_id(first, pool.onset_latest),
         url=first.url,
         host=first.host,
+        name=Counter(r.name for r in pool.failing).most_common(1)[0][0],
         country=first.country,
         asn=first.asn,
         network=next((r.network for r in reversed(pool.failing) if r.network), None),

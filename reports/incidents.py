@@ -10,6 +10,7 @@ import msgspec
 
 from reports.episodes import Episode
 from reports.episodes import public as public_episode
+from reports.history import History, Series
 from reports.lines import LineSpan
 from reports.readings import Network, Reading
 from reports.rounding import earlier, later
@@ -42,8 +43,9 @@ class NetworkPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """Episodes of one host in one country that belong together. Times as in `Episode`.
+    """Episodes of one name in one country that belong together. Times as in `Episode`.
 
+    `host` is the name that is blocked, `hosts` those that were asked for: others behind redirects.
     `aliases` are the ids under which it was announced before late data moved its onset, the first
     one first; `announced` is when it was last announced, rounded up to ten minutes.
     """
@@ -52,6 +54,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     announced: float | None = None
     host: str
+    hosts: tuple[str, ...]
     country: str | None
     status: Literal["ongoing", "ended", "possible"]
     certainty: Certainty
@@ -76,19 +79,27 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
     spans: tuple[LineSpan, ...]
 
 
-def incidents_of(episodes: Iterable[Episode], readings: Sequence[Reading]) -> list[Incident]:
+def incidents_of(
+    episodes: Iterable[Episode], readings: History | Iterable[Reading]
+) -> list[Incident]:
     """Return the incidents, those with a certain episode first, then by onset."""
-    by_host: dict[tuple[str, str | None], list[Episode]] = defaultdict(list)
-    for episode in episodes:
-        by_host[episode.host, episode.country].append(episode)
-    field: dict[tuple[str, str | None], list[Reading]] = defaultdict(list)
-    for reading in readings:
-        if reading.vantage_kind == "field":
-            field[reading.host, reading.country].append(reading)
-    incidents = [
-        _incident(group, field[key]) for key, own in by_host.items() for group in _groups(own)
-    ]
+    history = readings if isinstance(readings, History) else History.of(readings)
+    incidents = [_incident(group, history) for own in _by_name(episodes) for group in _groups(own)]
     return sorted(incidents, key=lambda i: (i.status == "possible", i.onset_latest, i.id))
+
+
+def _by_name(episodes: Iterable[Episode]) -> list[list[Episode]]:
+    """Episodes of one country whose hosts, or whose blocked names, are the same."""
+    groups: list[tuple[set[tuple[str, str | None]], list[Episode]]] = []
+    for episode in episodes:
+        names = {(name, episode.country) for name in (episode.host, episode.name)}
+        members = [episode]
+        for group in [group for group in groups if group[0] & names]:
+            groups.remove(group)
+            names |= group[0]
+            members = group[1] + members
+        groups.append((names, members))
+    return [members for _, members in groups]
 
 
 def public(incident: Incident) -> Incident:
@@ -153,7 +164,7 @@ def _reach(episode: Episode) -> float:
     return float("inf") if episode.end_latest is None else episode.end_latest
 
 
-def _incident(episodes: Sequence[Episode], readings: Sequence[Reading]) -> Incident:
+def _incident(episodes: Sequence[Episode], history: History) -> Incident:
     first = min(episodes, key=lambda e: (e.onset_latest, e.id))
     ongoing = any(episode.end_latest is None for episode in episodes)
     last = max(episodes, key=lambda e: (e.end_latest or float("inf"), e.id))
@@ -163,9 +174,11 @@ def _incident(episodes: Sequence[Episode], readings: Sequence[Reading]) -> Incid
         for path, count in episode.techniques.items():
             techniques[path] += count
     possible = episodes[0].status == "possible"
+    hosts = sorted({episode.host for episode in episodes})
     return Incident(
-        id=incident_id(first.host, first.country, first.onset_latest),
-        host=first.host,
+        id=incident_id(first.name, first.country, first.onset_latest),
+        host=first.name,
+        hosts=tuple(hosts),
         country=first.country,
         status="possible" if possible else "ongoing" if ongoing else "ended",
         certainty="confirmed"
@@ -177,18 +190,20 @@ def _incident(episodes: Sequence[Episode], readings: Sequence[Reading]) -> Incid
         end_latest=None if ongoing else last.end_latest,
         last_failing=last_failing,
         episodes=tuple(sorted(episodes, key=lambda e: (e.asn or 0, e.onset_latest, e.id))),
-        networks=_networks(episodes, readings, first.onset_latest, last_failing),
+        networks=_networks(
+            episodes, history.of_hosts(hosts, first.country), first.onset_latest, last_failing
+        ),
         techniques=dict(sorted(techniques.items(), key=lambda item: (-item[1], item[0]))),
     )
 
 
 def _networks(
-    episodes: Sequence[Episode], readings: Sequence[Reading], since: float, until: float
+    episodes: Sequence[Episode], every: Iterable[Series], since: float, until: float
 ) -> tuple[NetworkPart, ...]:
     """Every network that ever measured the site, by its part between `since` and `until`."""
-    by_network: dict[Network, list[Reading]] = defaultdict(list)
-    for reading in readings:
-        by_network[reading.network_key].append(reading)
+    by_network: dict[Network, list[Series]] = defaultdict(list)
+    for series in every:
+        by_network[series.name.network].append(series)
     affected: dict[Network, list[Episode]] = defaultdict(list)
     for episode in episodes:
         affected[episode.network_key].append(episode)
@@ -198,29 +213,32 @@ def _networks(
 
 
 def _part(
-    key: Network,
-    readings: Sequence[Reading],
-    episodes: Sequence[Episode],
-    since: float,
-    until: float,
+    key: Network, every: Sequence[Series], episodes: Sequence[Episode], since: float, until: float
 ) -> NetworkPart:
-    inside = [reading for reading in readings if since <= reading.seconds <= until]
+    inside = [(s, (s.seconds >= since) & (s.seconds <= until)) for s in every]
     part: Part = "too-little"
     if any(episode.status != "possible" for episode in episodes):
         part = "blocked"
     elif episodes:
         part = "possible"
-    elif sum(reading.is_open for reading in inside) >= ENOUGH:
+    elif sum(int((series.open & rows).sum()) for series, rows in inside) >= ENOUGH:
         part = "not-blocked"
+    measured = sum(int(rows.sum()) for _, rows in inside)
     return NetworkPart(
         key=key,
         asn=key[1],
-        network=next((r.network for r in reversed(readings) if r.network), None),
+        network=_network_name(every),
         part=part,
-        measurements=sum(e.measurements for e in episodes) if episodes else len(inside),
+        measurements=sum(e.measurements for e in episodes) if episodes else measured,
         failing=sum(e.failing for e in episodes) if episodes else 0,
-        vantages=len({reading.vantage for reading in inside}),
+        vantages=len({number for s, rows in inside for number in s.vantage[rows].tolist()}),
     )
+
+
+def _network_name(every: Sequence[Series]) -> str | None:
+    """What the network was called last."""
+    latest = max(every, key=lambda series: float(series.seconds[-1]))
+    return next((r.network for r in reversed(latest) if r.network), None)
 
 
 def incident_id(host: str, country: str | None, onset: float) -> str:

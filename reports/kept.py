@@ -28,6 +28,7 @@ def kept_readings(rows: Iterable[Judged]) -> list[Reading]:
             technique=row.verdict.technique,
             certainty=row.verdict.certainty,
             reason=row.verdict.reasons[0] if row.verdict.reasons else None,
+            blocked_name=row.verdict.blocked_name,
         )
         for row in rows
     ]

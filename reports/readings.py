@@ -35,6 +35,12 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     technique: str | None = None
     certainty: Certainty | None = None
     reason: str | None = None
+    blocked_name: str | None = None  # where it is not the host's own: behind redirects
+
+    @property
+    def name(self) -> str:
+        """The name that is blocked, or the host that was asked for."""
+        return self.blocked_name or self.host
 
     @property
     def network_key(self) -> Network:
@@ -78,6 +84,7 @@ def reading_of(id: str, measurement: Measurement, verdict: Verdict) -> Reading:
         technique=verdict.technique,
         certainty=verdict.certainty,
         reason=verdict.reasons[0] if verdict.reasons else None,
+        blocked_name=verdict.blocked_name,
     )
 
 

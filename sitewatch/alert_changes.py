@@ -44,7 +44,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
         rounded = public(episode)
         return cls(
             url=episode.url,
-            host=episode.host,
+            host=episode.name,
             country=episode.country,
             asn=episode.asn,
             network=episode.network,
