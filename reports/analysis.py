@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -10,19 +10,18 @@ import msgspec
 from reports import episodes as of_sites
 from reports import incidents as of_countries
 from reports import lines as of_lines
-from reports.cases import Case, gather
 from reports.episodes import Episode, find_episodes
 from reports.errors import ReportError
+from reports.history import History
 from reports.incidents import Incident, Outage, incidents_of, named, outages_of
-from reports.kept import kept_readings
 from reports.lines import LineSpan, RoundMark, line_spans, round_marks
-from reports.readings import Reading, readings_of
-from reports.verdicts import judge_all
-from storage.records import Verdict, utc_text
+from reports.stored_cases import StoredCases
+from reports.stored_history import read_history
+from storage.columns import rounds_in
+from storage.records import utc_text
 from storage.store import Store
 
-# Neighbouring days are read too, so that witnesses and the follow-ups of the edges are at hand
-# and clocks that are wrong by hours are still put into their right day.
+# Rounds of neighbouring days are read too: clocks that are wrong by hours are still put right.
 _MARGIN = timedelta(days=1)
 
 
@@ -30,6 +29,7 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     """Readings, episodes, incidents and line spans from `since` to `until` (seconds, exclusive).
 
     `readings` and `cases` are always exact: what is shown of them is rounded where it is shown.
+    `cases`, and the reasons of readings, are read from the store when they are asked for.
     """
 
     since_day: str
@@ -40,14 +40,13 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     urls: frozenset[str] | None
     simulated: bool
     exact: bool
-    readings: tuple[Reading, ...]
+    readings: History
     rounds: tuple[RoundMark, ...]
     episodes: tuple[Episode, ...]
     incidents: tuple[Incident, ...]
     outages: tuple[Outage, ...]
     line_spans: tuple[LineSpan, ...]
-    cases: Mapping[str, Case]
-    verdicts: Mapping[str, Verdict]
+    cases: StoredCases
 
 
 def analyse(
@@ -66,14 +65,9 @@ def analyse(
     """
     first, end = _window(since, until)
     start, stop = first.timestamp(), end.timestamp()
+    readings = read_history(store, since=start, until=stop, country=country)
     span = {"since": _text(first - _MARGIN), "until": _text(end + _MARGIN), "country": country}
-    cases = gather(store.measurements(**span))
-    verdicts = judge_all(store, cases)
-    # Of what retention has thinned only the verdict is left.
-    thinned = kept_readings(store.judged(**span, thinned_only=True))
-    every = [*readings_of(cases, verdicts), *thinned]
-    readings = [r for r in every if start <= r.seconds < stop]
-    marks = [m for m in round_marks(store.rounds(**span)) if start <= m.seconds < stop]
+    marks = [m for m in round_marks(rounds_in(store, **span)) if start <= m.seconds < stop]
     episodes = find_episodes(readings, marks, urls=urls)
     incidents = incidents_of(episodes, readings)
     spans = line_spans(mark for mark in marks if mark.vantage_kind == "field")
@@ -86,14 +80,13 @@ def analyse(
         urls=None if urls is None else frozenset(urls),
         simulated=bool(store.simulated()),
         exact=exact,
-        readings=tuple(readings),
+        readings=readings,
         rounds=tuple(marks),
         episodes=tuple(named(episodes, incidents)),
         incidents=tuple(incidents),
         outages=tuple(outages_of(spans)),
         line_spans=tuple(spans),
-        cases={case.id: case for case in cases},
-        verdicts=verdicts,
+        cases=StoredCases(store),
     )
     return found if exact else _public(found)
 

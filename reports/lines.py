@@ -10,9 +10,9 @@ import msgspec
 
 from reports.readings import Network
 from reports.rounding import earlier, later
+from storage.columns import RoundRow
 from storage.outcomes import short
-from storage.reading import Stored
-from storage.records import LineState, Round, corrected_seconds
+from storage.records import LineState
 
 OUTAGE: frozenset[str] = frozenset({"foreign-cut", "whitelisted"})
 
@@ -63,20 +63,20 @@ class LineSpan(msgspec.Struct, frozen=True, kw_only=True):
         return any(state in OUTAGE for state in self.states)
 
 
-def round_marks(rounds: Iterable[Stored[Round]]) -> list[RoundMark]:
+def round_marks(rounds: Iterable[RoundRow]) -> list[RoundMark]:
     """Return the marks of stored rounds, by time."""
     marks = [
         RoundMark(
-            id=stored.id,
-            seconds=corrected_seconds(stored.record),
-            vantage=stored.record.vantage.id,
-            vantage_kind=stored.record.vantage.kind,
-            country=stored.record.vantage.country,
-            asn=stored.record.vantage.asn,
-            network=stored.record.vantage.network,
-            state=stored.record.line.state,
+            id=row.id,
+            seconds=row.seconds,
+            vantage=row.vantage,
+            vantage_kind=row.vantage_kind,
+            country=row.country,
+            asn=row.asn,
+            network=row.network,
+            state=row.line,
         )
-        for stored in rounds
+        for row in rounds
     ]
     return sorted(marks, key=lambda mark: (mark.seconds, mark.id))
 

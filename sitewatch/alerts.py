@@ -35,6 +35,7 @@ from sitewatch.installation import Installation
 from sitewatch.pausing import is_paused
 from sitewatch.schedule import WakingHours, zone_of
 from storage.announcements import Announcement, AnnouncementLog, Message, Queue
+from storage.columns import rounds_in
 from storage.records import utc_seconds, utc_text
 from storage.store import Store
 
@@ -148,7 +149,7 @@ def note_changes(store: Store, config: Config, now: float) -> int:
     _judge_recent(store, now)
     since = now - LOOK_BACK
     readings = kept_readings(store.judged(since=utc_text(since)))
-    marks = round_marks(store.rounds(since=utc_text(since)))
+    marks = round_marks(rounds_in(store, since=utc_text(since)))
     log = AnnouncementLog(store)
     found = changes(find_episodes(readings, marks), subjects_of(log.noted()), since=since)
     noticed = utc_text(now)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
+from storage.insertion import IN_LIST
+from storage.outcomes import KEY_COLUMNS, conclude
 from storage.reading import verdict_in
-from storage.records import Certainty, Layer, Status, Verdict
+from storage.records import Certainty, Layer, LineState, Status, Verdict, utc_seconds
 from storage.schema import conclusions, outcomes, records, series, verdicts
 from storage.store import Store
 
@@ -45,14 +48,54 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Some whole series, by series, time and id; one entry per measurement in each column.
 
     `seconds` is the corrected time, `ids` the ids as bytes, `conclusions` the numbers of
-    conclusions, None where it is to be judged first.
+    conclusions, 0 where it is to be judged first.
     """
 
     series: Sequence[int]
     seconds: Sequence[float]
     ids: Sequence[bytes]
     rounds: Sequence[int]
-    conclusions: Sequence[int | None]
+    conclusions: Sequence[int]
+
+
+class RoundRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One round as its row tells it: who began it when, and how the line was."""
+
+    id: str
+    time: str
+    clock_offset_us: int | None
+    vantage: str
+    vantage_kind: Literal["field", "reference"]
+    country: str | None
+    asn: int | None
+    network: str | None
+    line: LineState
+
+    @property
+    def seconds(self) -> float:
+        """The corrected time in seconds since the epoch."""
+        return utc_seconds(self.time) + (self.clock_offset_us or 0) / 1e6
+
+
+def rounds_in(
+    store: Store,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    country: str | None = None,
+) -> list[RoundRow]:
+    """Return rounds by (time, id); `since` is inclusive, `until` exclusive, both UTC text."""
+    query = select(*(records.c[name] for name in RoundRow.__struct_fields__))
+    query = query.where(records.c.kind == "round")
+    if since is not None:
+        query = query.where(records.c.time >= since)
+    if until is not None:
+        query = query.where(records.c.time < until)
+    if country is not None:
+        query = query.where(records.c.country == country)
+    query = query.order_by(records.c.time, records.c.id)
+    rows = store.read(lambda connection: connection.execute(query).mappings().all())
+    return msgspec.convert([dict(row) for row in rows], list[RoundRow])
 
 
 def series_in(
@@ -94,11 +137,26 @@ def kept_verdicts(store: Store, ids: Collection[str]) -> dict[str, Verdict]:
     return {id: verdict for id, verdict in told.items() if verdict is not None}
 
 
+def settle(store: Store, ids: Collection[str]) -> None:
+    """Take over the verdicts that are kept of these measurements: nothing came in beside them."""
+    store.write(partial(_settle, ids=list(ids)))
+
+
+def _settle(connection: Connection, ids: Sequence[str]) -> None:
+    for start in range(0, len(ids), IN_LIST):
+        query = select(verdicts.c.fixed, verdicts.c.verdict, *KEY_COLUMNS)
+        query = query.join_from(verdicts, records)
+        query = query.where(records.c.id.in_(ids[start : start + IN_LIST]))
+        rows = connection.execute(query).mappings().all()
+        told = ((row, verdict_in(row["verdict"])) for row in rows)
+        conclude(connection, ((row, one, row["fixed"]) for row, one in told if one is not None))
+
+
 def _rows(
     connection: Connection, chosen: Sequence[int], since: float, until: float
-) -> list[tuple[int, float, bytes, int, int | None]]:
-    columns = [outcomes.c[name] for name in ("series", "seconds", "id", "round", "conclusion")]
-    query = select(*columns).where(
+) -> list[tuple[int, float, bytes, int, int]]:
+    columns = [outcomes.c[name] for name in ("series", "seconds", "id", "round")]
+    query = select(*columns, func.coalesce(outcomes.c.conclusion, 0)).where(
         outcomes.c.series.in_(chosen), outcomes.c.seconds >= since, outcomes.c.seconds < until
     )
     query = query.order_by(outcomes.c.series, outcomes.c.seconds, outcomes.c.id)

@@ -1,0 +1,73 @@
+"""Cases out of a store, one when it is asked for: a report cites some hundreds of a million."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from reports.cases import Case, gather
+from storage.columns import kept_verdicts
+from storage.records import Verdict, corrected_seconds, utc_text
+from storage.store import Store
+
+DAY = 86400.0
+_WINDOWS = 64  # days of a target that are kept at hand, some megabytes
+
+
+class StoredCases:
+    """The cases of a store by the ids of their measurements."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._windows: OrderedDict[tuple[str, int], dict[str, Case]] = OrderedDict()
+        self._places: dict[str, tuple[str, int] | None] = {}
+
+    def __contains__(self, id: str) -> bool:
+        return self._find(id) is not None
+
+    def __getitem__(self, id: str) -> Case:
+        """Return a case; KeyError where the record is not there, or only its stub."""
+        case = self._find(id)
+        if case is None:
+            raise KeyError(id)
+        return case
+
+    def verdict(self, id: str) -> Verdict:
+        """Return the verdict that is kept; KeyError where there is none."""
+        return kept_verdicts(self._store, [id])[id]
+
+    def _find(self, id: str) -> Case | None:
+        if id not in self._places:
+            stored = self._store.measurement(id)
+            if stored is None or stored.record.follows is not None:
+                self._places[id] = None
+            else:
+                day = int(corrected_seconds(stored.record) // DAY)
+                self._places[id] = (stored.record.url, day)
+                self._load(stored.record.url, day)
+        place = self._places[id]
+        if place is None:
+            return None
+        if place not in self._windows:
+            self._load(*place)
+        self._windows.move_to_end(place)
+        return self._windows[place].get(id)
+
+    def _load(self, url: str, day: int) -> None:
+        """Take in what was measured of a target on one day, with what was seen beside it."""
+        if (url, day) in self._windows:
+            return
+        begin = day * DAY
+        # Clocks are wrong by a day at most.
+        around = self._store.measurements(
+            since=utc_text(begin - DAY), until=utc_text(begin + 2 * DAY), urls=[url]
+        )
+        cases = {
+            case.id: case
+            for case in gather(around)
+            if int(corrected_seconds(case.measurement) // DAY) == day
+        }
+        for id in cases:
+            self._places[id] = (url, day)
+        self._windows[url, day] = cases
+        if len(self._windows) > _WINDOWS:
+            self._windows.popitem(last=False)
