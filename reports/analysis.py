@@ -17,7 +17,7 @@ from reports.incidents import Incident, Outage, incidents_of, named, outages_of
 from reports.lines import LineSpan, RoundMark, line_spans, round_marks
 from reports.stored_cases import StoredCases
 from reports.stored_history import read_history
-from storage.columns import rounds_in
+from storage.columns import rounds_in, tools_in
 from storage.records import utc_text
 from storage.store import Store
 
@@ -47,6 +47,8 @@ class Analysis(msgspec.Struct, frozen=True, kw_only=True):
     outages: tuple[Outage, ...]
     line_spans: tuple[LineSpan, ...]
     cases: StoredCases
+    rules: tuple[str, ...]  # the versions that the readings were judged by
+    tools: tuple[str, ...]  # the programs that measured
 
 
 def analyse(
@@ -87,6 +89,8 @@ def analyse(
         outages=tuple(outages_of(spans)),
         line_spans=tuple(spans),
         cases=StoredCases(store),
+        rules=tuple(readings.rules),
+        tools=tuple(tools_in(store, **span)),
     )
     return found if exact else _public(found)
 

@@ -55,7 +55,7 @@ def _other_sites(incident: Incident, ledger: Ledger) -> list[OtherSite]:
         since = min(episode.onset_latest for episode in own)
         until = max(episode.last_failing for episode in own)
         for series in ledger.on_network(key):
-            if series.host == incident.host:
+            if series.host in incident.hosts:
                 continue
             opened, measured = series.open_between(since, until)
             if measured:
@@ -141,7 +141,7 @@ def _of_abroad(incident: Incident, support: Support, ledger: Ledger, words: Word
             )
         )
     opened = measured = 0
-    for series in ledger.from_reference(incident.host):
+    for series in ledger.from_reference(incident.hosts):
         a, b = series.open_between(incident.onset_latest, incident.last_failing)
         opened, measured = opened + a, measured + b
     if measured:

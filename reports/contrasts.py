@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from reports.analysis import Analysis
-from reports.cases import Case
 from reports.episodes import Episode
 from reports.evidence import Evidence
+from reports.history import History, Series, series_name
 from reports.readings import Network, Reading
+from reports.verdict_arrays import DOWN
 
 SAME_MINUTES = 15 * 60
 MOST_EXAMINED = 400  # failing measurements of one episode that are looked at one by one
@@ -59,21 +58,20 @@ class Examiner:
     """Looks at failing measurements one by one, and at each only once."""
 
     def __init__(self, analysis: Analysis) -> None:
-        self._cases: Mapping[str, Case] = analysis.cases
-        failing = {id for episode in analysis.episodes for id in episode.readings}
-        self._failing = {r.id: r for r in analysis.readings if r.id in failing}
-        vantages = {reading.vantage for reading in self._failing.values()}
-        self._working: dict[str, list[tuple[float, str]]] = defaultdict(list)
-        for reading in analysis.readings:
-            if reading.is_open and reading.vantage in vantages:
-                self._working[reading.vantage].append((reading.seconds, reading.host))
-        for times in self._working.values():
-            times.sort(key=itemgetter(0))
+        self._cases = analysis.cases
+        self._history = analysis.readings
+        self._failing: dict[str, list[Reading]] = {}
+        self._cases.look_up({id for episode in analysis.episodes for id in episode.readings})
         self._seen: dict[str, _Seen] = {}
 
     def failing_of(self, episode: Episode) -> list[Reading]:
         """Return the failing readings of an episode, by time."""
-        return [self._failing[id] for id in episode.readings if id in self._failing]
+        known = self._failing.get(episode.id)
+        if known is None:
+            name = series_name(episode.url, episode.network_key, field=True)
+            known = self._history.named(name).failing(episode.readings)
+            self._failing[episode.id] = known
+        return known
 
     def support(self, episodes: Iterable[Episode]) -> Support:
         """Count what was seen beside the failing measurements of some episodes."""
@@ -93,10 +91,9 @@ class Examiner:
 
     def _examine(self, reading: Reading) -> _Seen:
         beside = _Seen(vantage=reading.vantage, others_worked=self._others_worked(reading))
-        case = self._cases.get(reading.id)
-        if case is None:
+        if reading.id not in self._cases:
             return beside
-        e = Evidence(case)
+        e = Evidence(self._cases[reading.id])
         return msgspec.structs.replace(
             beside,
             helper_answered=bool(e.helpers),
@@ -110,13 +107,8 @@ class Examiner:
 
     def _others_worked(self, reading: Reading) -> bool:
         """Was another host's page open on the same vantage in the same minutes?"""
-        times = self._working[reading.vantage]
-        position = bisect_left(times, reading.seconds - SAME_MINUTES, key=itemgetter(0))
-        while position < len(times) and times[position][0] <= reading.seconds + SAME_MINUTES:
-            if times[position][1] != reading.host:
-                return True
-            position += 1
-        return False
+        beside = self._history.open_beside(reading.vantage, reading.seconds, SAME_MINUTES)
+        return any(host != reading.host for host in beside)
 
 
 def spread(readings: Sequence[Reading], most: int) -> list[Reading]:
@@ -146,43 +138,31 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.by_network)
 
 
-class _Tally:
-    """Counts of one target, as readings go by."""
-
-    def __init__(self, url: str, host: str) -> None:
-        self.url, self.host = url, host
-        self.counts: Counter[str] = Counter()
-        self.networks: dict[Network, list[int]] = defaultdict(lambda: [0, 0])
-        self.down: list[Reading] = []
-
-    def add(self, reading: Reading) -> None:
-        self.counts[reading.status] += 1
-        network = self.networks[reading.network_key]
-        network[0] += reading.is_blocked
-        network[1] += 1
-        if reading.status == "down":
-            self.down.append(reading)
-
-    def row(self) -> TargetRow:
-        return TargetRow(
-            url=self.url,
-            host=self.host,
-            measurements=sum(self.counts.values()),
-            counts=dict(self.counts),
-            by_network={key: (blocked, n) for key, (blocked, n) in self.networks.items()},
-            first_down=min((reading.seconds for reading in self.down), default=None),
-            last_down=max((reading.seconds for reading in self.down), default=None),
-            down_networks=len({reading.network_key for reading in self.down}),
-        )
-
-
-def target_rows(readings: Iterable[Reading]) -> list[TargetRow]:
+def target_rows(history: History) -> list[TargetRow]:
     """Return a row for each target, those with the most blocked readings first."""
-    tallies: dict[str, _Tally] = {}
-    for reading in readings:
-        tally = tallies.get(reading.url)
-        if tally is None:
-            tally = tallies[reading.url] = _Tally(reading.url, reading.host)
-        tally.add(reading)
-    rows = [tally.row() for tally in tallies.values()]
+    by_url: dict[str, list[Series]] = defaultdict(list)
+    for number, name in enumerate(history.names):
+        by_url[name.url].append(history.series(number))
+    rows = [_row(url, every) for url, every in by_url.items()]
     return sorted(rows, key=lambda row: (-row.counts.get("blocked", 0), row.host, row.url))
+
+
+def _row(url: str, every: Sequence[Series]) -> TargetRow:
+    counts: Counter[str] = Counter()
+    networks: dict[Network, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for series in every:
+        counts.update(series.statuses())
+        blocked, measured = networks[series.name.network]
+        own = blocked + int(series.blocked.sum()), measured + len(series)
+        networks[series.name.network] = own
+    down = [(s.seconds[s.kind == DOWN], s) for s in every if (s.kind == DOWN).any()]
+    return TargetRow(
+        url=url,
+        host=every[0].host,
+        measurements=sum(counts.values()),
+        counts=dict(counts),
+        by_network=dict(networks),
+        first_down=min((float(times[0]) for times, _ in down), default=None),
+        last_down=max((float(times[-1]) for times, _ in down), default=None),
+        down_networks=len({series.name.network for _, series in down}),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -15,7 +15,7 @@ from reports.analysis import Analysis
 from reports.content import Content
 from reports.episodes import Episode
 from reports.errors import ReportError
-from reports.readings import Reading
+from reports.history import series_name
 from storage.evidence import Evidence, with_evidence
 from storage.records import canonical
 from storage.store import Store
@@ -123,35 +123,20 @@ def citations(content: Content) -> dict[str, Any]:
     ones that bound it, `follow_ups` the experiments after failing ones.
     """
     episodes = [e for section in content.sections for e in section.incident.episodes]
-    series = _series(content.analysis)
     return {
         "format": "sitewatch-citations/1",
         "rules_version": content.rules_version,
-        "episodes": [_citation(episode, content.analysis, series) for episode in episodes],
+        "episodes": [_citation(episode, content.analysis) for episode in episodes],
     }
 
 
-def _series(analysis: Analysis) -> dict[tuple[object, ...], list[Reading]]:
-    found: dict[tuple[object, ...], list[Reading]] = {}
-    for reading in analysis.readings:
-        if reading.vantage_kind == "field":
-            found.setdefault((reading.url, reading.network_key), []).append(reading)
-    return found
-
-
-def _citation(
-    episode: Episode, analysis: Analysis, series: Mapping[tuple[object, ...], Sequence[Reading]]
-) -> dict[str, Any]:
-    readings = series.get((episode.url, episode.network_key), [])
+def _citation(episode: Episode, analysis: Analysis) -> dict[str, Any]:
+    readings = analysis.readings.named(
+        series_name(episode.url, episode.network_key, field=True)
+    ).between_failing(episode.readings)
     failing = set(episode.readings)
-    times = [reading.seconds for reading in readings if reading.id in failing]
-    inside = {r.id: r for r in readings if min(times) <= r.seconds <= max(times)} if times else {}
-    follow_ups = {
-        stored.id
-        for id in failing
-        if id in analysis.cases
-        for stored in analysis.cases[id].follow_ups
-    }
+    inside = {reading.id: reading for reading in readings}
+    follow_ups = {one for id in failing for one in analysis.cases.follow_ups(id)}
     paths = {id: reading.path for id, reading in inside.items() if id in failing}
     return {
         "episode": episode.id,

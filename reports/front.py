@@ -53,15 +53,15 @@ def _nothing(analysis: Analysis, words: Words) -> tuple[str, str]:
                 len(analysis.rounds),
             ),
         )
-    urls = analysis.urls
-    readings = [r for r in analysis.readings if urls is None or r.url in urls]
-    if not readings:
+    urls, names = analysis.urls, analysis.readings.names
+    wanted = [number for number, name in enumerate(names) if urls is None or name.url in urls]
+    if not wanted:
         return (
             words.text("The site was not measured"),
             words.text("Other sites were measured in this time, and this one was not."),
         )
-    networks = len({reading.network_key for reading in readings})
-    sites = len({reading.url for reading in readings})
+    networks = len({names[number].network for number in wanted})
+    sites = len({names[number].url for number in wanted})
     return (
         words.text("No blocking was found"),
         words.plural(
@@ -69,7 +69,7 @@ def _nothing(analysis: Analysis, words: Words) -> tuple[str, str]:
             "measured is not known.",
             "{n} measurements ({sites}, {networks}) gave no episode of blocking. What was not "
             "measured is not known.",
-            len(readings),
+            sum(len(analysis.readings.series(number)) for number in wanted),
             sites=words.plural("{n} site", "{n} sites", sites),
             networks=words.plural("{n} network", "{n} networks", networks),
         ),

@@ -6,8 +6,10 @@ that something is said about.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import overload
 
 import msgspec
@@ -61,11 +63,12 @@ def kind_of(status: Status, certainty: Certainty | None) -> int:
 
 
 class Texts(msgspec.Struct, frozen=True, kw_only=True):
-    """How to get, for a row, what is in no column: the reading, its reason, its round's number."""
+    """What is in no column: a row's reading, its reason, its round's number, counts of verdicts."""
 
     reading: Callable[[int], Reading]
     reason: Callable[[int], str | None]
     round: Callable[[int], int | None]
+    statuses: Callable[[int, int], Mapping[str, int]]  # how many of each from row to row
 
 
 class History(Sequence[Reading]):
@@ -78,11 +81,14 @@ class History(Sequence[Reading]):
         vantages: Sequence[str],
         data: VerdictArrays,
         texts: Texts,
+        rules: Sequence[str] = (),
     ) -> None:
+        self.rules = rules  # the versions that the readings were judged by, where known
         self.names, self.hosts, self.vantages = names, hosts, vantages
         self.data = data
         self._texts = texts
         self._starts = data.starts().tolist()
+        self._open_by_vantage: dict[int, tuple[Floats, Ints]] = {}
         self._by_host: dict[tuple[str, str | None], list[int]] = defaultdict(list)
         for number, name in enumerate(names):
             if name.field:
@@ -113,6 +119,7 @@ class History(Sequence[Reading]):
             reading=every.__getitem__,
             reason=lambda row: every[row].reason,
             round=lambda row: None if (id := every[row].round) is None else short(id),
+            statuses=lambda low, high: Counter(one.status for one in every[low:high]),
         )
         return cls(names, hosts, vantages, data, texts)
 
@@ -137,6 +144,25 @@ class History(Sequence[Reading]):
         """Return one series, by the number of its name."""
         low, high = self._starts[number : number + 2]
         return Series(self, number, self._texts, low, high)
+
+    def named(self, name: SeriesName) -> Series:
+        """Return the series of a name; KeyError where there is none."""
+        number = bisect_left(self.names, name)
+        if number == len(self.names) or self.names[number] != name:
+            raise KeyError(name)
+        return self.series(number)
+
+    def open_beside(self, vantage: str, seconds: float, width: float) -> Iterator[str]:
+        """Yield the hosts that a vantage found open within `width` seconds of a moment."""
+        number = bisect_left(self.vantages, vantage)
+        if number not in self._open_by_vantage:
+            rows = np.flatnonzero((self.data.vantage == number) & (self.data.kind == OPEN))
+            order = rows[np.argsort(self.data.seconds[rows], kind="stable")]
+            self._open_by_vantage[number] = self.data.seconds[order], self.data.series[order]
+        times, series = self._open_by_vantage[number]
+        low = int(np.searchsorted(times, seconds - width, side="left"))
+        high = int(np.searchsorted(times, seconds + width, side="right"))
+        yield from (self.hosts[one] for one in series[low:high].tolist())
 
     def of_hosts(self, hosts: Collection[str], country: str | None) -> list[Series]:
         """Return the series of field vantages of one country (None: unknown) at these hosts."""
@@ -169,6 +195,36 @@ class Series(Sequence[Reading]):
     def blocked(self) -> Flags:
         blocked: Flags = self.kind >= LIKELY
         return blocked
+
+    def open_between(self, since: float, until: float) -> tuple[int, int]:
+        """Return how many readings from `since` to `until` were open, and how many there are."""
+        begin = int(np.searchsorted(self.seconds, since, side="left"))
+        end = int(np.searchsorted(self.seconds, until, side="right"))
+        return int(self.open[begin:end].sum()), end - begin
+
+    @cached_property
+    def network_name(self) -> str | None:
+        """What the network was called last."""
+        return next((one.network for one in reversed(self) if one.network), None)
+
+    def failing(self, ids: Collection[str]) -> list[Reading]:
+        """Return those of the failing readings that have one of these ids, by time."""
+        wanted = set(ids)
+        places = np.flatnonzero(self.kind >= SUSPECTED).tolist()
+        return [one for one in (self[place] for place in places) if one.id in wanted]
+
+    def between_failing(self, ids: Collection[str]) -> list[Reading]:
+        """Return all readings from the first to the last of these failing ones, by time."""
+        failing = self.failing(ids)
+        if not failing:
+            return []
+        low = int(np.searchsorted(self.seconds, failing[0].seconds, side="left"))
+        high = int(np.searchsorted(self.seconds, failing[-1].seconds, side="right"))
+        return self[low:high]
+
+    def statuses(self) -> Mapping[str, int]:
+        """Return how many readings have which status."""
+        return self._texts.statuses(self.low, self.low + len(self))
 
     def reason(self, place: int) -> str | None:
         return self._texts.reason(self.low + place)

@@ -227,18 +227,12 @@ def _part(
     return NetworkPart(
         key=key,
         asn=key[1],
-        network=_network_name(every),
+        network=max(every, key=lambda series: float(series.seconds[-1])).network_name,
         part=part,
         measurements=sum(e.measurements for e in episodes) if episodes else measured,
         failing=sum(e.failing for e in episodes) if episodes else 0,
         vantages=len({number for s, rows in inside for number in s.vantage[rows].tolist()}),
     )
-
-
-def _network_name(every: Sequence[Series]) -> str | None:
-    """What the network was called last."""
-    latest = max(every, key=lambda series: float(series.seconds[-1]))
-    return next((r.network for r in reversed(latest) if r.network), None)
 
 
 def incident_id(host: str, country: str | None, onset: float) -> str:

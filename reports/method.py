@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from reports.analysis import Analysis
@@ -11,7 +10,6 @@ from reports.contrasts import MOST_EXAMINED, SAME_MINUTES
 from reports.episodes import GAP_SECONDS
 from reports.incidents import ENOUGH, JOIN_SECONDS
 from reports.ledger import Ledger
-from reports.readings import Network
 from reports.rounding import PUBLIC_STEP
 from reports.rules import RULES_VERSION
 from reports.spans import POSSIBLE_RUN
@@ -74,8 +72,7 @@ def method(analysis: Analysis, words: Words) -> tuple[str, ...]:
 def versions(analysis: Analysis, tool: str, words: Words) -> Facts:
     """Return the versions and thresholds, each with what it is."""
     text, duration = words.text, words.duration
-    rules = sorted({verdict.rules_version for verdict in analysis.verdicts.values()})
-    tools = sorted({plain(case.measurement.tool) for case in analysis.cases.values()})
+    rules, tools = analysis.rules, [plain(each) for each in analysis.tools]
     return (
         (text("Program that wrote this report"), plain(tool)),
         (text("Programs that measured"), words.listed(tools) or "–"),
@@ -114,10 +111,7 @@ def versions(analysis: Analysis, tool: str, words: Words) -> Facts:
 
 def lone_witnesses(ledger: Ledger, words: Words) -> tuple[str, ...]:
     """Return the networks on which one vantage is the only witness, as a warning."""
-    vantages: dict[Network, set[str]] = defaultdict(set)
-    for series in ledger.series:
-        if series.kind == "field":
-            vantages[series.network].update(reading.vantage for reading in series.readings)
+    vantages = ledger.vantages
     alone = sorted(ledger.names[network] for network, own in vantages.items() if len(own) == 1)
     if not alone:
         return ()
@@ -135,9 +129,8 @@ def lone_witnesses(ledger: Ledger, words: Words) -> tuple[str, ...]:
 
 def limitations(ledger: Ledger, words: Words) -> tuple[str, ...]:
     """Return what a reader must not conclude from this report."""
-    field = [series for series in ledger.series if series.kind == "field"]
-    vantages = {reading.vantage for series in field for reading in series.readings}
-    networks = {series.network for series in field}
+    networks = ledger.vantages
+    vantages = set().union(*networks.values())
     return (
         words.text(
             "This report rests on {vantages} on {networks}. Networks differ within themselves by "

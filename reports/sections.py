@@ -109,7 +109,7 @@ class Sections:
         """Return the section on `incident`."""
         words = self.words
         support = self.examiner.support(incident.episodes)
-        readings = self.ledger.of_site(incident.host, incident.country)
+        readings = self.ledger.of_site(incident.hosts, incident.country)
         notes = self._notes(incident, readings)
         rows = tuple(self._row(episode, incident) for episode in incident.episodes)
         found = {row.network for row in rows if any(sheet.hop for sheet in row.sheets)}
@@ -248,7 +248,9 @@ class Sections:
         most = min(self.sheets_each, self.sheets_left)
         sheets = []
         for reading in representatives(failing, analysis.cases, most):
-            sheet = sheet_of(analysis.cases[reading.id], analysis.verdicts[reading.id], self.words)
+            sheet = sheet_of(
+                analysis.cases[reading.id], analysis.cases.verdict(reading.id), self.words
+            )
             if not analysis.exact:
                 sheet = msgspec.structs.replace(sheet, seconds=earlier(sheet.seconds))
             sheets.append(sheet)
@@ -260,10 +262,9 @@ class Sections:
         cited = [id for e in incident.episodes for id in (*e.readings, *e.bounds)]
         cases = self.analysis.cases
         follow_ups = [
-            stored.id
+            follow_up
             for episode in incident.episodes
             for id in episode.readings
-            if id in cases
-            for stored in cases[id].follow_ups
+            for follow_up in cases.follow_ups(id)
         ]
         return list(dict.fromkeys([*cited, *follow_ups]))

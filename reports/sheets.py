@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -13,6 +13,7 @@ from reports.evidence import Evidence
 from reports.locating import located
 from reports.outside import network_name
 from reports.readings import Reading
+from reports.stored_cases import StoredCases
 from reports.techniques import FAILURES_IN_WORDS
 from reports.text import plain
 from reports.wording import ENGLISH, Words
@@ -75,7 +76,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def representatives(
-    failing: Sequence[Reading], cases: Mapping[str, Case], most: int = MOST_OF_AN_EPISODE
+    failing: Sequence[Reading], cases: StoredCases, most: int = MOST_OF_AN_EPISODE
 ) -> list[Reading]:
     """Return the failing readings to show: for each technique, the most frequent first, one.
 
@@ -89,9 +90,9 @@ def representatives(
     return [min(group, key=lambda r: _worth(r, cases)) for group in groups[:most]]
 
 
-def _worth(reading: Reading, cases: Mapping[str, Case]) -> tuple[int, bool, float, str]:
+def _worth(reading: Reading, cases: StoredCases) -> tuple[int, bool, float, str]:
     strength = _STRENGTH.get(reading.certainty or "", 0)
-    return -strength, not cases[reading.id].follow_ups, reading.seconds, reading.id
+    return -strength, not cases.follow_ups(reading.id), reading.seconds, reading.id
 
 
 def sheet_of(case: Case, verdict: Verdict, words: Words = ENGLISH) -> Sheet:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection, Sequence
 
 from reports.cases import Case, gather
-from storage.columns import kept_verdicts
+from storage.columns import followed_by, kept_verdicts
 from storage.records import Verdict, corrected_seconds, utc_text
 from storage.store import Store
 
@@ -19,10 +20,24 @@ class StoredCases:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._windows: OrderedDict[tuple[str, int], dict[str, Case]] = OrderedDict()
+        # What follows each measurement; None where its record is not there, or only its stub.
+        self._followed: dict[str, Sequence[str] | None] = {}
         self._places: dict[str, tuple[str, int] | None] = {}
 
+    def look_up(self, ids: Collection[str]) -> None:
+        """Learn at once which of these are there and what follows them, for all later questions."""
+        wanted = set(ids) - self._followed.keys()
+        found = followed_by(self._store, wanted)
+        self._followed.update({id: found.get(id) for id in wanted})
+
+    def follow_ups(self, id: str) -> Sequence[str]:
+        """Return the ids of what follows a measurement, by time."""
+        self.look_up([id])
+        return self._followed[id] or ()
+
     def __contains__(self, id: str) -> bool:
-        return self._find(id) is not None
+        self.look_up([id])
+        return self._followed[id] is not None
 
     def __getitem__(self, id: str) -> Case:
         """Return a case; KeyError where the record is not there, or only its stub."""

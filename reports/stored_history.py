@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -173,7 +173,9 @@ def _history(store: Store, stored: Sequence[Series], columns: _Columns) -> Histo
             reading=texts.reading,
             reason=texts.reason,
             round=lambda row: int(columns.rounds[row]),
+            statuses=texts.statuses,
         ),
+        rules=sorted({found[n].rules_version for n in np.unique(columns.conclusion).tolist()}),
     )
 
 
@@ -215,6 +217,14 @@ class _StoredTexts:
             certainty=conclusion.certainty,
             blocked_name=conclusion.blocked_name,
         )
+
+    def statuses(self, low: int, high: int) -> Counter[str]:
+        """Return how many of the rows from `low` to before `high` have which status."""
+        counts: Counter[str] = Counter()
+        for number, count in enumerate(np.bincount(self._columns.conclusion[low:high]).tolist()):
+            if count:
+                counts[self._conclusions[number].status] += count
+        return counts
 
     def reason(self, row: int) -> str | None:
         """Return the first reason of a row's verdict."""

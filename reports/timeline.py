@@ -124,7 +124,7 @@ class _Drawer:
         incident = self.incident
         by_network: dict[Network, list[Reading]] = defaultdict(list)
         for reading in readings:
-            own = (reading.host, reading.country) == (incident.host, incident.country)
+            own = reading.host in incident.hosts and reading.country == incident.country
             if own and reading.vantage_kind == "field":
                 if not self.exact:
                     shown = earlier(reading.seconds)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from reports.analysis import analyse
+from reports.history import History
 from reports.readings import Reading
 from sitewatch.config_checks import bytes_of, seconds_of
 from sitewatch.daemon_lock import running
@@ -130,7 +132,7 @@ def _count_today(state: DaemonState, store: Store, now: float) -> None:
     state.usage.recount(store, state.vantages, state.saved[:10] or first_day_of_month(now), now)
 
 
-def _seen(store: Store, now: float) -> tuple[tuple[Reading, ...], list[OngoingEpisode]]:
+def _seen(store: Store, now: float) -> tuple[History, list[OngoingEpisode]]:
     analysis = analyse(
         store, since=utc_text(now - _LOOK_BACK)[:10], until=utc_text(now)[:10], exact=True
     )
@@ -150,7 +152,7 @@ def _seen(store: Store, now: float) -> tuple[tuple[Reading, ...], list[OngoingEp
     return analysis.readings, episodes
 
 
-def _latest(readings: tuple[Reading, ...], urls: set[str]) -> dict[str, str]:
+def _latest(readings: Iterable[Reading], urls: set[str]) -> dict[str, str]:
     """Return the status of each target's latest reading."""
     latest: dict[str, Reading] = {}
     for reading in readings:

@@ -9,9 +9,10 @@ from typing import Literal
 import msgspec
 from sqlalchemy import Connection, func, select
 
+from storage.compression import expand_record
 from storage.insertion import IN_LIST
 from storage.outcomes import KEY_COLUMNS, conclude
-from storage.reading import verdict_in
+from storage.reading import Selection, conditions, verdict_in
 from storage.records import Certainty, Layer, LineState, Status, Verdict, utc_seconds
 from storage.schema import conclusions, outcomes, records, series, verdicts
 from storage.store import Store
@@ -85,17 +86,11 @@ def rounds_in(
     country: str | None = None,
 ) -> list[RoundRow]:
     """Return rounds by (time, id); `since` is inclusive, `until` exclusive, both UTC text."""
+    wanted = Selection(kind="round", since=since, until=until, country=country)
     query = select(*(records.c[name] for name in RoundRow.__struct_fields__))
-    query = query.where(records.c.kind == "round")
-    if since is not None:
-        query = query.where(records.c.time >= since)
-    if until is not None:
-        query = query.where(records.c.time < until)
-    if country is not None:
-        query = query.where(records.c.country == country)
-    query = query.order_by(records.c.time, records.c.id)
+    query = query.where(*conditions(wanted)).order_by(records.c.time, records.c.id)
     rows = store.read(lambda connection: connection.execute(query).mappings().all())
-    return msgspec.convert([dict(row) for row in rows], list[RoundRow])
+    return [RoundRow(**row) for row in rows]
 
 
 def series_in(
@@ -108,14 +103,14 @@ def series_in(
     if urls is not None:
         query = query.where(series.c.url.in_(list(urls)))
     rows = store.read(lambda connection: connection.execute(query).mappings().all())
-    return msgspec.convert([dict(row) for row in rows], list[Series])
+    return [Series(**row) for row in rows]
 
 
 def conclusions_in(store: Store) -> list[Conclusion]:
     """Return the different conclusions that the columns refer to."""
     query = select(conclusions)
     rows = store.read(lambda connection: connection.execute(query).mappings().all())
-    return msgspec.convert([dict(row) for row in rows], list[Conclusion])
+    return [Conclusion(**row) for row in rows]
 
 
 def batches(store: Store, wanted: Sequence[int], *, since: float, until: float) -> Iterator[Batch]:
@@ -135,6 +130,45 @@ def kept_verdicts(store: Store, ids: Collection[str]) -> dict[str, Verdict]:
     rows = store.read(lambda connection: connection.execute(query).all())
     told = {row.id: verdict_in(row.verdict) for row in rows}
     return {id: verdict for id, verdict in told.items() if verdict is not None}
+
+
+def followed_by(store: Store, ids: Collection[str]) -> dict[str, list[str]]:
+    """Return the ids of what follows each of these measurements, by time; stubs are left out."""
+    return store.read(partial(_followed_by, ids=sorted(ids)))
+
+
+def _followed_by(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for start in range(0, len(ids), IN_LIST):
+        chunk = ids[start : start + IN_LIST]
+        whole = select(records.c.id).where(
+            records.c.id.in_(chunk), records.c.canonical.is_not(None)
+        )
+        found.update((id, []) for id in connection.execute(whole).scalars())
+        following = select(records.c.follows, records.c.id).where(
+            records.c.follows.in_(chunk), records.c.canonical.is_not(None)
+        )
+        ordered = following.order_by(records.c.time, records.c.id)
+        for followed, id in connection.execute(ordered):
+            if followed in found:
+                found[followed].append(id)
+    return found
+
+
+def tools_in(
+    store: Store, *, since: str | None, until: str | None, country: str | None
+) -> list[str]:
+    """Return the programs, with versions, that made the rounds between two times (UTC text)."""
+    query = select(records.c.codec, records.c.canonical).where(
+        *conditions(Selection(kind="round", since=since, until=until, country=country)),
+        records.c.canonical.is_not(None),
+    )
+    rows = store.read(lambda connection: connection.execute(query).all())
+    return sorted({msgspec.json.decode(expand_record(*row), type=_Tool).tool for row in rows})
+
+
+class _Tool(msgspec.Struct, frozen=True):
+    tool: str
 
 
 def settle(store: Store, ids: Collection[str]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from storage.reading import beyond, verdict_in
 from storage.records import Verdict, utc_seconds
-from storage.schema import records, verdicts
+from storage.schema import records, series, verdicts
 
 _PAGE = 2000
 _ORDER = records.c.time, records.c.id
@@ -87,7 +87,7 @@ def judged(
 
 def watched_urls(connection: Connection) -> list[str]:
     """Return every URL that was ever measured, in order."""
-    query = select(records.c.url).where(records.c.url.is_not(None)).distinct()
+    query = select(series.c.url).distinct()
     return sorted(connection.execute(query).scalars())
 
 

@@ -48,7 +48,7 @@ def pages(engine: Engine, wanted: Selection) -> Iterator[list[tuple[str, Record]
     query = select(
         records.c.id, records.c.time, records.c.kind, records.c.codec, records.c.canonical
     )
-    query = query.where(*_conditions(wanted), records.c.canonical.is_not(None))
+    query = query.where(*conditions(wanted), records.c.canonical.is_not(None))
     query = query.order_by(*_ORDER).limit(_PAGE)
     after: tuple[str, str] | None = None
     while True:
@@ -132,7 +132,8 @@ def verdict_in(text: str) -> Verdict | None:
         return None
 
 
-def _conditions(wanted: Selection) -> list[ColumnElement[bool]]:
+def conditions(wanted: Selection) -> list[ColumnElement[bool]]:
+    """Return what must hold of a row of `records`."""
     conditions = [records.c.kind == wanted.kind]
     if wanted.since is not None:
         conditions.append(records.c.time >= wanted.since)
