@@ -23,6 +23,7 @@ from tests.cases import (
     lookup,
     measurement,
 )
+from tests.test_rules_of_answers import RESET, begun, names, transfers, turns
 from tests.test_rules_of_names import questions
 from tests.test_rules_of_proof import (
     NAMED,
@@ -82,6 +83,13 @@ ROWS: list[tuple[str, list[Step], str, list[Step], Sequence[str | None]]] = [
      ("suspected", "likely", "confirmed", "confirmed")),
     ("address", loads(3, tcp=TIMEOUT), "", stopped(),
      ("suspected", "suspected", "suspected", "likely")),
+    ("cut", clear_loads(failure=RESET), PLAIN,
+     [*names(["name@site"], RESET), *turns(failure=RESET)],
+     ("suspected", "suspected", "suspected", "likely")),
+    ("changed", clear_loads(**PAGE), PLAIN, [*names([], RESET), *turns(length=19_900)],
+     (None, "suspected", None, "likely")),
+    ("stops", begun(), PLAIN, transfers(NAMED),
+     ("suspected", "suspected", "confirmed", "confirmed")),
     ("transfer", loads(3, http=TIMEOUT), "", paired(3, 0),
      ("suspected", "suspected", "suspected", "likely")),
 ]  # fmt: skip

@@ -26,7 +26,11 @@ asn = 64496
 [[sites]]
 host = "watched.example"
 http = "serve"
+http3 = {http3}
 size = 200000
+[[sites]]
+host = "www.example.com"
+http3 = true
 [sitewatch.safety]
 tier = "probing"
 [sitewatch.limits]
@@ -43,6 +47,14 @@ WORLDS = {
         CENSOR.format("dns-race", 'answers = ["93.184.216.34"]'),
     ),
     "freeze": ("https://watched.example/", CENSOR.format("freeze", "bytes = 16384")),
+    "path": ("http://watched.example/banned", CENSOR.format("http-drop", 'paths = ["/banned"]')),
+    "word": (
+        "http://watched.example/",
+        '[[censors]]\nkind = "http-reset"\nwords = ["You are reading"]\nports = [80]\n',
+    ),
+    "plain-freeze": ("http://watched.example/", CENSOR.format("freeze", "bytes = 16384")),
+    "quic": ("https://watched.example/", ""),
+    "quic-drop": ("https://watched.example/", CENSOR.format("quic-drop", "")),
     "dns-divert": ("https://watched.example/", '[[censors]]\nkind = "dns-divert"\n'),
 }
 
@@ -53,7 +65,7 @@ def measure(name: str, folder: Path) -> list[dict[str, Any]]:
     """Return the records of a hasty round in a world, with a table that knows its networks."""
     url, censor = WORLDS[name]
     path = folder / f"{name}.toml"
-    path.write_text(HEAD.format(url=url) + censor)
+    path.write_text(HEAD.format(url=url, http3=str(name.startswith("quic")).lower()) + censor)
     with World(load_scenario(path), seed=3) as world:
         process = world.popen(
             world.clients[0],
@@ -126,6 +138,53 @@ def test_a_freeze_is_seen_beside_a_neutral_name_and_its_bytes_are_kept(
     assert {step["failure"] for step in other} == {None}
     assert all(step["received_bytes"] > 90_000 for step in other)
     assert 2 <= len(named) <= 6  # enough to know, and no more
+
+
+def test_every_arm_asks_for_the_path_and_the_front_page_is_asked_for_beside(
+    runs: dict[str, list[dict[str, Any]]],
+) -> None:
+    requests = arms(runs["path"], "exchange")
+    named = requests.pop("name@site")
+    assert {step["url"].partition("/banned")[1] for arm in requests.values() for step in arm} == {
+        "/banned"
+    }
+    assert [step["status"] for step in named if step["url"].endswith("/banned")] == [None, None]
+    assert [step["status"] for step in named if step["url"] == "http://watched.example/"] == [200]
+
+
+def test_the_head_of_a_page_comes_that_is_cut_off_for_a_word(
+    runs: dict[str, list[dict[str, Any]]],
+) -> None:
+    named = arms(runs["word"], "exchange")["name@site"]
+    heads = [step for step in named if step["method"] == "HEAD"]
+    assert [(step["status"], step["declared_bytes"]) for step in heads] == [(200, 200_000)] * 2
+    pages = [step for step in named if step["method"] is None]
+    assert {step["failure"] for step in pages} == {"connection_reset"}
+    short = [s for s in arms(runs["word"], "connect")["name@site"] if s["max_segment"] == 536]
+    assert len(short) == 2
+
+
+def test_long_transfers_stop_for_the_name_alone(runs: dict[str, list[dict[str, Any]]]) -> None:
+    transfers = arms(runs["plain-freeze"], "exchange")
+    for arm in ("neutral@site", "foreign@neutral", "neutral@neutral"):
+        assert all(step["requests"] > 1 for step in transfers[arm]), arm
+        assert all(step["wire_bytes"] >= 32_768 for step in transfers[arm]), arm
+    for step in [*transfers["name@neutral"], *transfers["name@site"]]:
+        assert (step["failure"], step["wire_bytes"] < 20_000) == ("generic_timeout_error", True)
+
+
+def quic(records: list[dict[str, Any]]) -> list[tuple[str | None, str | None]]:
+    return [(s["arm"], s["failure"]) for r in records for s in r["steps"] if s["kind"] == "quic"]
+
+
+def test_quic_is_tried_once_where_it_is_offered_and_beside_a_neutral_name_on_silence(
+    runs: dict[str, list[dict[str, Any]]],
+) -> None:
+    assert quic(runs["plain"]) == []
+    assert quic(runs["quic"]) == [(None, None)]
+    silence = "generic_timeout_error"
+    pair = [("neutral@site", None), ("name@site", silence)]
+    assert quic(runs["quic-drop"]) == [(None, silence), *pair, *pair]
 
 
 def test_diverted_questions_are_noticed(runs: dict[str, list[dict[str, Any]]]) -> None:

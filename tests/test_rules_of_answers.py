@@ -210,12 +210,16 @@ def transfers(failing: Sequence[Arm], failure: str | None = TIMEOUT) -> list[Ste
     ]
 
 
-def stopped(contrast: Sequence[Step]) -> Verdict:
-    loads = [
+def begun() -> list[Step]:
+    """Return loads of a page in clear that begins and stops."""
+    return [
         msgspec.structs.replace(step, status=200) if isinstance(step, Exchange) else step
         for step in clear_loads(failure=TIMEOUT)
     ]
-    return judge(case(measurement(loads, url=PLAIN, helpers=WHOLE), contrast=contrast))
+
+
+def stopped(contrast: Sequence[Step]) -> Verdict:
+    return judge(case(measurement(begun(), url=PLAIN, helpers=WHOLE), contrast=contrast))
 
 
 def test_long_transfers_that_stop_for_the_name_alone_are_confirmed() -> None:
