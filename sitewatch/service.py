@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import platformdirs
@@ -46,16 +46,10 @@ MemoryMax=400M
 CPUQuota=50%
 TasksMax=256
 
-# It needs the network, its own folders, and nothing else.
+# It needs the network, its own folders, and nothing else. What drops capabilities, such as
+# PrivateDevices, is missing: a user's systemd has none to drop, and would not start it.
 NoNewPrivileges=yes
-ProtectSystem=strict
-ReadWritePaths={folders}
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+{walls}RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
@@ -65,6 +59,16 @@ SystemCallFilter=@system-service
 
 [Install]
 WantedBy=default.target
+"""
+# A view of the machine of its own. A user's systemd can give it only together with PrivateUsers,
+# and only where the kernel lets users make namespaces.
+_WALLS = """\
+PrivateUsers=yes
+ProtectSystem=strict
+ReadWritePaths={folders}
+PrivateTmp=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
 """
 
 
@@ -78,6 +82,7 @@ class Service:
 
     name: str
     file: Path
+    walled: bool = field(default=True, compare=False)  # does it see only what it needs
 
 
 def unit_folder() -> Path:
@@ -93,7 +98,7 @@ def program() -> list[str]:
     return [sys.executable, "-m", "sitewatch"]
 
 
-def unit_of(installation: Installation, name: str) -> str:
+def unit_of(installation: Installation, name: str, *, walled: bool = True) -> str:
     """Return the text of the unit file. Raises ServiceError for an impossible name."""
     if not _NAME.fullmatch(name):
         raise ServiceError(f"not a service's name of small letters, digits and hyphens: {name!r}")
@@ -102,7 +107,7 @@ def unit_of(installation: Installation, name: str) -> str:
         mark=_MARK,
         configuration=_configuration(installation),
         command=" ".join(map(_quoted, _daemon_command(installation))),
-        folders=" ".join(map(_quoted_path, writable_folders(installation))),
+        walls=_walls(installation) if walled else "",
     )
 
 
@@ -147,20 +152,22 @@ def has_systemd() -> bool:
 
 
 def install(installation: Installation, name: str) -> Service:
-    """Write the unit, enable it and start it. Raises ServiceError, and then nothing is left."""
+    """Write the unit, enable it and start it. Raises ServiceError, and then nothing is left.
+
+    Where it does not start within walls it is started without them.
+    """
     service = Service(name, unit_folder() / f"{name}.service")
     text = unit_of(installation, name)
     if service.file.exists() and service not in installed(installation):
         raise ServiceError(f"{service.file}: another service of that name exists; choose another")
     for folder in writable_folders(installation):
         _make_folder(Path(folder))
-    _write(service.file, text)
-    _require(_systemctl("daemon-reload"))
-    started = _systemctl("enable", "--now", f"{name}.service")
-    if started.returncode:
-        remove(service)
-        raise ServiceError(f"the service does not start: {_words(started)}")
-    return service
+    if _start(service, text).returncode == 0:
+        return service
+    started = _start(service, unit_of(installation, name, walled=False))
+    if started.returncode == 0:
+        return replace(service, walled=False)
+    raise ServiceError(f"the service does not start: {_words(started)}")
 
 
 def remove(service: Service) -> None:
@@ -187,6 +194,20 @@ def lingers() -> bool:
 
 
 # --- parts -------------------------------------------------------------------------------------
+
+
+def _start(service: Service, text: str) -> subprocess.CompletedProcess[str]:
+    """Write the unit and start it; where that fails, take it away again."""
+    _write(service.file, text)
+    _require(_systemctl("daemon-reload"))
+    started = _systemctl("enable", "--now", f"{service.name}.service")
+    if started.returncode:
+        remove(service)
+    return started
+
+
+def _walls(installation: Installation) -> str:
+    return _WALLS.format(folders=" ".join(map(_quoted_path, writable_folders(installation))))
 
 
 def _configuration(installation: Installation) -> str:

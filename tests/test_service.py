@@ -14,9 +14,11 @@ from sitewatch.config import load_config
 from sitewatch.installation import Installation
 from sitewatch.service import ServiceError, cron_lines, unit_folder, unit_of
 
-# Stands in for systemd's program: notes what it is asked for, and can be told to refuse.
+# Stands in for systemd's program: notes what it is asked for, and can be told to refuse or to start
+# nothing that has the word `refused` in its unit.
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >> {log}
+case "$*" in *enable*) if grep -q "^{refused}" {units}/*.service; then exit 1; fi;; esac
 case "$*" in *is-active*) echo active;; *{refused}*) echo "no such thing" >&2; exit 1;; esac
 """
 
@@ -43,7 +45,9 @@ def provide_systemctl(
     """Put a systemctl on the path; return the file in which it notes what it is asked."""
     programs, log = tmp_path / "programs", tmp_path / "asked"
     programs.mkdir(exist_ok=True)
-    (programs / "systemctl").write_text(SYSTEMCTL.format(log=log, refused=refused))
+    (programs / "systemctl").write_text(
+        SYSTEMCTL.format(log=log, refused=refused, units=unit_folder())
+    )
     (programs / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     return log
@@ -161,6 +165,29 @@ def test_a_service_that_does_not_start_is_taken_away(
     assert result.exit_code == 1
     assert "does not start: no such thing" in result.stderr
     assert list(unit_folder().iterdir()) == []
+
+
+def test_where_users_can_make_no_namespaces_it_starts_without_walls_and_says_so(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provide_systemctl(tmp_path, monkeypatch, refused="PrivateUsers=yes")
+    result = service(installation, "install")
+    assert result.exit_code == 0, result.output
+    assert "sees the whole machine" in result.stderr
+    (file,) = unit_folder().glob("*.service")
+    assert file.read_text() == unit_of(installation, file.stem, walled=False)
+    assert "NoNewPrivileges=yes" in file.read_text()
+    assert "ProtectSystem" not in file.read_text()
+
+
+def test_nothing_in_the_unit_needs_rights_that_a_users_systemd_has_not(
+    installation: Installation,
+) -> None:
+    """Met with systemd 252: these fail with status 218/CAPABILITIES in a service of a user."""
+    unit = unit_of(installation, "line-monitor")
+    for key in ("PrivateDevices", "ProtectKernelModules", "ProtectKernelLogs", "ProtectClock"):
+        assert f"\n{key}=" not in unit
+    assert "PrivateUsers=yes" in unit  # without it the read-only view is silently left out
 
 
 def test_without_systemd_it_prints_the_cron_way(

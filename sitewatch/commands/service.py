@@ -32,6 +32,10 @@ It runs as long as you are logged in. So that it also runs when nobody is, and a
 has started, let your services linger (this needs an administrator on some systems):
   loginctl enable-linger\
 """
+_NO_WALLS = """\
+This kernel lets users make no namespaces, so it sees the whole machine as you do, instead of a
+read-only one with its own folders.\
+"""
 _NO_SYSTEMD = """\
 There is no systemd of yours here, so nothing was installed. With cron, run `crontab -e` and add
 these lines; a daemon that is at work already keeps a second one from starting:
@@ -70,6 +74,8 @@ def install_command(name: str, show: bool, config_path: Path | None, database: s
             remove(other)
         service = install(installation, name)
     say(f"The service {service.name} is at work; `sitewatch status` says how it is.")
+    if not service.walled:
+        say(_NO_WALLS)
     if not lingers():
         say(_LINGERING)
 
