@@ -1,7 +1,9 @@
 """Torture: kill -9 in the middle of busy rounds, and disks that fail, with the figures printed.
 
 ``python -m tests.torture --kills 500 --write`` does all of it and keeps the figures in
-docs/reliability.md; `make torture` calls it. The suite does less of the same.
+docs/reliability.md; `make torture` calls it. With ``--into FILE`` each database's part is kept as
+it comes, and only what the file lacks is done: it can be stopped and gone on with. The suite
+does less of the same.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +84,14 @@ class Kills(msgspec.Struct, kw_only=True):
 # --- kill -9 -------------------------------------------------------------------------------------
 
 
-def kill_rounds(count: int, *, seed: int, side_by_side: int = 2, per_database: int = 16) -> Kills:
+def kill_rounds(
+    count: int,
+    *,
+    seed: int,
+    side_by_side: int = 2,
+    per_database: int = 10,
+    told: Callable[[Kills], None] = lambda _: None,
+) -> Kills:
     """Kill `count` busy rounds at moments drawn evenly over the whole of them.
 
     Every second kill then waits for the next transaction, as few moments lie inside of one. Each
@@ -101,9 +110,9 @@ def kill_rounds(count: int, *, seed: int, side_by_side: int = 2, per_database: i
                 pool.submit(_one_database, scenario, pki, folder / f"db-{n}", share, seed + n)
                 for n, share in enumerate(shares)
             ]
-            for job in jobs:
+            for job in as_completed(jobs):
+                told(job.result())
                 total.add(job.result())
-                print(msgspec.json.encode(total).decode(), file=sys.stderr, flush=True)
     return total
 
 
@@ -342,15 +351,37 @@ def figures(kills: Kills, disks: Sequence[Outcome]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _kills(options: argparse.Namespace) -> Kills:
+    """Make the kills that are still to be made, and return all of them."""
+    total = Kills()
+    if options.into and options.into.exists():
+        for line in options.into.read_bytes().splitlines():
+            total.add(msgspec.json.decode(line, type=Kills))
+
+    def told(part: Kills) -> None:
+        line = msgspec.json.encode(part).decode()
+        print(line, file=sys.stderr, flush=True)
+        if options.into:
+            with options.into.open("a") as file:
+                file.write(line + "\n")
+
+    seed = options.seed + 1000 * total.databases  # other moments than those that were
+    left = max(0, options.kills - total.kills)
+    made = kill_rounds(left, seed=seed, side_by_side=options.side_by_side, told=told)
+    total.add(made)
+    return total
+
+
 def main() -> int:
     """Torture, print the figures, and with --write keep them; 1 if anything was lost."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--side-by-side", type=int, default=8, help="worlds at once")
+    parser.add_argument("--into", type=Path, help="file that keeps each database's part")
     parser.add_argument("--write", action="store_true", help=f"keep the figures in {REPORT.name}")
     options = parser.parse_args()
-    kills = kill_rounds(options.kills, seed=options.seed, side_by_side=options.side_by_side)
+    kills = _kills(options)
     disks = [strike_disk(case) for case in CASES] if can_have_own_disks() else []
     text = figures(kills, disks)
     print(text)
