@@ -15,6 +15,7 @@ from pathlib import Path
 
 import certifi
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from OpenSSL import crypto
@@ -23,6 +24,17 @@ from storage.failures import Failure
 from storage.records import Certificate
 
 MOST_CERTIFICATES = 10  # real chains have two to four; more is somebody's game
+
+# What reading a certificate may raise that somebody wrote who wanted to be odd.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    crypto.Error,  # OpenSSL refuses some of what the other library reads
+)
 
 # OpenSSL's X509_V_ERR_ codes (openssl/x509_vfy.h) that a browser shows as a question of dates.
 _DATE_CODES = frozenset({9, 10, 13, 14})
@@ -113,7 +125,7 @@ def _judge(roots: _Roots, chain: Sequence[bytes], name: str, at: float) -> Chain
     try:
         leaf, *others = [crypto.X509.from_cryptography(_parsed(der)) for der in chain]
         names = alternative_names(leaf.to_cryptography())
-    except (ValueError, x509.DuplicateExtension) as error:
+    except _UNREADABLE as error:
         because = f"a certificate does not parse: {type(error).__name__}"
         return ChainVerdict(False, Failure.TLS_INVALID_CERTIFICATE, because)
     try:
@@ -169,18 +181,29 @@ def describe(der: bytes) -> Certificate:
     fingerprint = sha256(der).hexdigest()
     try:
         parsed = _parsed(der)
-        spki = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return Certificate(
             sha256=fingerprint,
-            spki_sha256=sha256(spki).hexdigest(),
+            spki_sha256=_key_hash(parsed),
             subject=parsed.subject.rfc4514_string(),
             issuer=parsed.issuer.rfc4514_string(),
             names=alternative_names(parsed)[:100],
             not_before=_time(parsed.not_valid_before_utc),
             not_after=_time(parsed.not_valid_after_utc),
         )
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except _UNREADABLE:
         return Certificate(sha256=fingerprint)
+
+
+def _key_hash(certificate: x509.Certificate) -> str | None:
+    """Return the hash of the key, None where it is of a kind that the library cannot read.
+
+    The rest of such a certificate still tells whose it is.
+    """
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def _time(moment: datetime) -> str:
