@@ -32,7 +32,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     """The report. Text from the network in it is plain, and not yet escaped for any format."""
 
     words: Words
-    english: tuple[str, str]  # title and headline in English, for drafts of other languages
+    english: str  # the beginning in English, for drafts of other languages
     title: str
     headline: str
     lead: str  # the headline without what the title says already
@@ -81,10 +81,11 @@ def content_of(
     certain = tuple(section for section in every if section.incident.status != "possible")
     title, headline = top(analysis, examiner, words)
     english = top(analysis, examiner, ENGLISH) if words.is_draft else (title, headline)
+    twice = english[1].startswith(english[0])
     spans = analysis.line_spans
     return Content(
         words=words,
-        english=english,
+        english=english[1] if twice else f"{english[0]}. {english[1]}",
         title=title,
         headline=headline,
         lead=certain[0].story.lead if len(certain) == 1 else headline,

@@ -79,7 +79,7 @@ class _Writer:
                 "This translation is a draft that nobody has reviewed. The English text is the "
                 "one that counts."
             )
-            english = f"In English: {content.english[0]}. {content.english[1]}"
+            english = f"In English: {content.english}"
             lines += [f"**{escaped(told)}** {escaped(english)}", ""]
         lines += [f"# {escaped(content.title)}", "", escaped(content.headline), ""]
         return [*lines, escaped(content.cite), ""] if content.cite else lines

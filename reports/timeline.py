@@ -162,8 +162,8 @@ class _Drawer:
 
     def _note(self, part: NetworkPart) -> str:
         if part.part in ("blocked", "possible"):
-            message = "{failing} of {n} failed"
-            return self.words.text(message, failing=part.failing, n=part.measurements)
+            counts = {"failing": part.failing, "n": part.measurements}
+            return self.words.text("{failing} of {n} failed", **counts)
         if part.part == "not-blocked":
             return self.words.text("0 of {n} blocked", n=part.measurements)
         return self.words.text("too little data")

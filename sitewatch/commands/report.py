@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from reports.catalogue import LANGUAGES
 from reports.dossier import verifier_hash
 from reports.errors import ReportError
 from reports.report import write_report
@@ -34,6 +35,13 @@ from storage.store import StoreError
 @click.option("--exact", is_flag=True, help="Exact times instead of times rounded to 10 minutes.")
 @click.option("--dossier", is_flag=True, help="Also write dossier.zip, the evidence to hand out.")
 @click.option(
+    "--language",
+    type=click.Choice(list(LANGUAGES)),
+    default="en",
+    show_default=True,
+    help="Of the page and the Markdown; what nobody has reviewed is marked as a draft.",
+)
+@click.option(
     "--output",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
@@ -50,6 +58,7 @@ def command(
     target: str | None,
     exact: bool,
     dossier: bool,
+    language: str,
     output: Path,
     config_path: Path | None,
     database: str | None,
@@ -80,6 +89,7 @@ def command(
             tool=f"sitewatch {__version__}",
             exact=exact,
             with_dossier=dossier,
+            language=language,
         )
     click.echo(safe(summary.headline))
     click.echo(str(summary.files[0]))
