@@ -17,6 +17,9 @@ _STATES: dict[LineState, tuple[str, str]] = {
     "whitelisted": ("only a few neutral sites answer", "nothing: that is recorded"),
 }
 
+# What the standards have a status of its own for.
+_PORTALS = {402: "the plan is used up: top it up", 511: "log in to the network"}
+
 
 def line_findings(line: Line, steps: list[Step]) -> Iterator[Finding]:
     """Yield what a look at the line showed; `steps` are those of the neutral hosts."""
@@ -38,18 +41,24 @@ def _state(line: Line) -> Finding:
     if line.state == "up":
         return good("line", "neutral sites answer")
     found, remedy = _STATES[line.state]
+    if line.portal_status is not None:
+        found += f" (plain HTTP with status {line.portal_status})"
+        remedy = _PORTALS.get(line.portal_status, remedy)
     return bad("line", found, remedy)
 
 
 def _families(line: Line) -> Finding:
-    works = [name for name, passed in (("IPv4", line.ipv4), ("IPv6", line.ipv6)) if passed]
+    families = {"IPv4": line.ipv4, "IPv6": line.ipv6}
+    told = [
+        f"{name} {'works' if works else 'does not'}"
+        for name, works in sorted(families.items(), key=lambda each: not each[1])
+        if works is not None
+    ]
     if line.nat64:
-        works.append("IPv4 through NAT64")
-    if not works:
+        told.append("IPv4 hosts are reached through NAT64")
+    if not any(families.values()):
         return unknown("addresses", "neither IPv4 nor IPv6 was seen to work")
-    return good(
-        "addresses", f"{' and '.join(works)} works" if len(works) == 1 else ", ".join(works)
-    )
+    return good("addresses", ", ".join(told))
 
 
 def _clock(line: Line) -> Finding:
@@ -76,6 +85,8 @@ def _resolver(line: Line, steps: list[Step]) -> Finding:
         return bad("resolver", f"the system's resolver gives no answers ({words})", "check it")
     network = "" if line.resolver_asn is None else f"; who really asks is in AS{line.resolver_asn}"
     found = f"it knows {len(answered)} of {len(names)} neutral names{network}"
+    if line.resolver_at_home:
+        found += "; it stands in your own network, where it may filter by itself"
     if line.resolver_elsewhere:
         return notice(
             "resolver",

@@ -216,6 +216,40 @@ def test_what_the_line_shows_is_told_with_what_to_do(line: Line, check: str, sta
     assert bool(finding.remedy) == (state in ("bad", "notice"))
 
 
+@pytest.mark.parametrize(
+    ("status", "remedy"), [(402, "top it up"), (511, "log in"), (302, "log in")]
+)
+def test_a_portal_is_told_with_its_status(status: int, remedy: str) -> None:
+    finding = looked(Line(state="captive", portal_status=status))["line"]
+    assert str(status) in finding.found
+    assert remedy in finding.remedy
+
+
+# A value of each fact that is not the usual one.
+ODD: dict[str, Any] = {
+    "state": "captive",
+    "clock_offset_us": 7_000_000,
+    "ipv4": False,
+    "ipv6": False,
+    "resolver_asn": 64496,
+    "portal_status": 511,
+}
+
+
+@pytest.mark.parametrize("field", Line.__struct_fields__)
+def test_every_fact_of_the_line_is_told(field: str) -> None:
+    steps = [*cases.connection(tls="ssl_unknown_authority", valid=False), cases.lookup()]
+    usual = Line(state="captive" if field == "portal_status" else "up", ipv4=True, ipv6=True)
+    odd = msgspec.structs.replace(usual, **{field: ODD.get(field, True)})
+    assert looked(odd, steps) != looked(usual, steps)
+
+
+def test_families_are_told_apart() -> None:
+    line = Line(state="up", ipv4=False, ipv6=True, nat64=True)
+    told = looked(line)["addresses"].found
+    assert told == "IPv6 works, IPv4 does not, IPv4 hosts are reached through NAT64"
+
+
 def test_the_direction_of_a_wrong_clock_is_right() -> None:
     behind = looked(Line(state="up", clock_offset_us=7_000_000))["clock offset"]
     assert behind.found == "the clock is 7.0 s behind"
