@@ -158,6 +158,31 @@ def test_packets_go_by_packet_sockets_where_tun_is_forbidden(pki: Pki) -> None:
         assert (page["status"], len(page["text"])) == (200, 4000)
 
 
+FETCH_AND_TELL = """
+import fcntl, socket, struct, urllib.request
+print(urllib.request.urlopen("https://www.iana.org/").status)
+asked = fcntl.ioctl(socket.socket(), 0x8927, struct.pack("16s16x", b"net0"))  # SIOCGIFHWADDR
+print({1: "ethernet", 0xFFFE: "tun"}[struct.unpack("16xH14x", asked)[0]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "kind"), [("mount -t tmpfs none /dev/net", "ethernet"), (":", "tun")]
+)
+def test_where_tun_is_missing_a_world_takes_packet_sockets_by_itself(
+    pki: Pki, tmp_path: Path, first: str, kind: str
+) -> None:
+    """In a world within a world, whose own machine may have nothing at /dev/net/tun."""
+    program = tmp_path / "fetch.py"
+    program.write_text(FETCH_AND_TELL)
+    script = f"{first} && exec {sys.executable} -m lab run plain -- {sys.executable} {program}"
+    with World(load_scenario("plain"), pki=pki) as world:
+        argv, out = ["sh", "-c", script], subprocess.PIPE
+        with world.popen("isp", argv, stdout=out, env=IN_CHECKOUT) as process:
+            said = process.communicate(timeout=60)[0].decode()
+    assert said.split() == ["200", kind]
+
+
 def test_a_machine_without_user_namespaces_is_told_so_in_one_line(pki: Pki) -> None:
     forbid = "echo 0 > /proc/sys/user/max_user_namespaces"  # of the world's own user namespace
     for program in ("-m lab run plain -- true", str(ROOT / "lab" / "check.py")):
