@@ -215,25 +215,37 @@ def _untouched_elsewhere(e: Evidence) -> bool:
 
 
 def intercepted_here(e: Evidence) -> Finding | None:
-    """The same unknown authority vouches for neutral sites as well, or this machine trusts it.
+    """This machine trusts the unknown authority, or may, as it vouches for neutral sites as well.
 
-    Then the chain tells of a program here or of the local network (virus scanners, offices), and
+    Then the chain tells of a program here or of an office (virus scanners install their root), and
     nothing of the site.
     """
-    if e.failed is None or e.foreign_chain is None:
+    chain = e.foreign_chain
+    if chain is None or chain.valid_by_system is False:
         return None
+    return _opened_up(e) if chain.valid_by_system or _everywhere(e) else None
+
+
+def intercepted_on_the_line(e: Evidence) -> Finding | None:
+    """The same unknown authority opens up everything, and this machine does not trust it.
+
+    No program of this machine's own does that, but a gateway of the local network might.
+    """
+    chain = e.foreign_chain
+    return _opened_up(e) if chain and chain.valid_by_system is False and _everywhere(e) else None
+
+
+def _everywhere(e: Evidence) -> bool:
+    """Does the authority of the chain vouch for neutral sites on this line as well?"""
     neutral = e.case.round.steps if e.case.round is not None else []
-    issuers = {s.chain[-1].issuer for s in neutral if isinstance(s, Handshake) and s.chain}
-    strange = {
-        s.chain[-1].issuer
-        for s in neutral
-        if isinstance(s, Handshake) and s.chain and s.valid is False
-    }
-    same = e.foreign_issuer in strange
-    everywhere = bool(e.measurement.line.intercepted) and (not issuers or same)
-    if not (same or everywhere or e.foreign_chain.valid_by_system):
-        return None
-    return Finding(words={"name": plain(e.name), "issuer": plain(e.foreign_issuer or "")})
+    shown = [s for s in neutral if isinstance(s, Handshake) and s.chain]
+    strange = {s.chain[-1].issuer for s in shown if s.valid is False}
+    return e.foreign_issuer in strange or bool(e.measurement.line.intercepted and not shown)
+
+
+def _opened_up(e: Evidence) -> Finding:
+    words = {"name": plain(e.name), "issuer": plain(e.foreign_issuer or "")}
+    return Finding(layer="tls", technique="mitm", words=words)
 
 
 # --- the page did not come: others could not reach it either ------------------------------------

@@ -29,12 +29,26 @@ WITNESS: tuple[Rule, ...] = (
     Rule(
         id="machine.interception",
         status="inconclusive",
-        needs="The unknown authority of the chain vouches for neutral sites too, or this "
-        "machine's own root store trusts it.",
-        reason="“{issuer}” vouches for other sites on this line too, or is trusted by this "
-        "machine: a program here or in the local network looks into the connections, and what it "
-        "showed for {name} says nothing of the site.",
+        needs="This machine's own root store trusts the unknown authority of the chain, or there "
+        "is none to be asked and neutral sites show the same authority.",
+        reason="“{issuer}” is trusted by this machine or vouches for other sites on this line too: "
+        "a program here or in the local network looks into the connections, and what it showed for "
+        "{name} says nothing of the site.",
         condition=conditions.intercepted_here,
+    ),
+    Rule(
+        id="line.interception",
+        status="inconclusive",
+        certainty="suspected",
+        layer="tls",
+        technique="mitm",
+        weight=0.58,
+        needs="The unknown authority of the chain vouches for neutral sites too, and this "
+        "machine's own root store does not trust it.",
+        reason="“{issuer}”, which this machine does not trust, opens up the connections to other "
+        "sites on this line too, not to {name} alone: whoever does it stands between this machine "
+        "and all of them.",
+        condition=conditions.intercepted_on_the_line,
     ),
     Rule(
         id="home.filter",

@@ -236,6 +236,31 @@ def test_an_authority_met_at_neutral_sites_too_is_this_machines_or_its_networks(
     assert essence(judge(untouched)) == ("blocked", "tls", "mitm", "likely")
 
 
+@pytest.mark.parametrize(
+    ("trusted", "rule", "certainty"),
+    [
+        (True, "machine.interception", None),
+        (None, "machine.interception", None),  # it has no roots of its own to be asked
+        (False, "line.interception", "suspected"),
+    ],
+)
+def test_who_opens_up_everything_is_told_by_whether_this_machine_trusts_it(
+    trusted: bool | None, rule: str, certainty: str | None
+) -> None:
+    steps = [
+        msgspec.structs.replace(s, valid_by_system=trusted) if isinstance(s, Handshake) else s
+        for s in strange_loads()
+    ]
+    found = case(measurement(steps, helpers=[helper(answered=False)]))
+    everywhere = msgspec.structs.replace(found, round=round_with(*neutral_site(**STRANGE)))
+    verdict = judge(everywhere)
+    assert (verdict.status, verdict.rules[0]) == ("inconclusive", rule)
+    assert (verdict.layer, verdict.certainty) == ("tls" if certainty else None, certainty)
+    if trusted is not True:
+        one = msgspec.structs.replace(found, round=round_with(*neutral_site()))
+        assert judge(one).rules[0] not in ("machine.interception", "line.interception")
+
+
 def test_an_authority_that_this_machine_trusts_is_no_interception_by_others() -> None:
     steps = [
         msgspec.structs.replace(s, valid_by_system=True) if isinstance(s, Handshake) else s
