@@ -111,6 +111,17 @@ async def see_where_it_ends(prober: Prober, trace: Trace, *, endpoint: Endpoint)
     Nothing here carries a name. The walks beside one another are made twice, since a router may
     keep silent once by chance; one pair is enough where the address' packets go as far as others.
     """
+    await prober.patiently(_walk_in_pairs(prober, trace, endpoint))
+    other = HTTP_PORT if endpoint.port != HTTP_PORT else HTTPS_PORT
+    timeout = prober.settings.limits.connect_timeout
+    opened = await prober.patiently(
+        connect(trace, Stage("contrast"), endpoint.address, other, timeout)
+    )
+    if opened is not None:
+        opened.close()
+
+
+async def _walk_in_pairs(prober: Prober, trace: Trace, endpoint: Endpoint) -> None:
     for attempt in range(_PAIRS):
         stage = Stage("ttl-walk", attempt=attempt)
         own, beside = await walk_beside(prober, trace, endpoint, stage)
@@ -121,12 +132,6 @@ async def see_where_it_ends(prober: Prober, trace: Trace, *, endpoint: Endpoint)
                 await walk_ack(trace, stage, target, distance + 1)
         elif beside is None or _reach(own) + 1 >= _reach(beside):
             break
-    other = HTTP_PORT if endpoint.port != HTTP_PORT else HTTPS_PORT
-    opened = await connect(
-        trace, Stage("contrast"), endpoint.address, other, prober.settings.limits.connect_timeout
-    )
-    if opened is not None:
-        opened.close()
 
 
 def _reach(walk: Walk) -> int:
