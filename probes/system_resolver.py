@@ -29,10 +29,10 @@ def system_servers() -> list[str]:
     return [server for server in configured if isinstance(server, str)]
 
 
-def servers_behind_stub() -> list[str]:
+def servers_behind_stub(told_in: Path = _BEHIND_STUB) -> list[str]:
     """Return the servers that the stub of systemd-resolved asks, none where it does not tell."""
     try:
-        lines = _BEHIND_STUB.read_text("ascii", "replace").splitlines()
+        lines = told_in.read_text("ascii", "replace").splitlines()
     except OSError:
         return []
     words = [line.split() for line in lines]

@@ -12,10 +12,23 @@ import dns.message
 import dns.rrset
 import pytest
 
-from probes.instrument import describe_instrument, is_elsewhere, is_hosting, roots_age_days
+from probes.certificates import CertificateJudge
+from probes.clock import SystemClock
+from probes.instrument import (
+    describe_instrument,
+    is_elsewhere,
+    is_hosting,
+    leaves_by_tunnel,
+    roots_age_days,
+)
+from probes.line import _resolver_elsewhere, _tunnelled
 from probes.own import OwnAddresses
-from probes.settings import Whoami
+from probes.prober import Prober
+from probes.settings import Settings, Whoami
+from probes.system_resolver import servers_behind_stub
 from probes.whoami import Resolver, _carries_ipv4, addresses_in, ask_whoami, is_diverted
+from storage.networks import build
+from storage.records import Vantage
 
 Answer = Callable[[dns.message.Message], dns.message.Message | None]
 
@@ -150,3 +163,55 @@ def test_a_network_of_another_country_is_noticed(
     registered: str | None, told: str | None, elsewhere: bool
 ) -> None:
     assert is_elsewhere(registered, told) is elsewhere
+
+
+ROWS = """\
+2.132.0.0\t2.135.255.255\t9198\tKZ\tKAZTELECOM-AS
+5.0.0.0\t5.255.255.255\t64499\tDE\tExample Exit
+8.8.8.0\t8.8.8.255\t15169\tUS\tEXAMPLE-PUBLIC
+"""
+
+
+def line_of(folder: Path, own: str, server: str | None, *, known: bool) -> Prober:
+    """Return a prober in KZ with an address of its own; `known`: with a table of networks."""
+    (folder / "rows.tsv").write_text(ROWS)
+    vantage = Vantage(id="0" * 32, country="KZ")
+    made = Prober(Settings(), SystemClock(), CertificateJudge(""), vantage, True, "sitewatch")
+    made.networks = build(folder / "rows.tsv", folder / "rows.table") if known else None
+    made.own.learn_told(own)
+    made.system_server = server
+    return made
+
+
+@pytest.mark.parametrize(
+    ("own", "server", "known", "elsewhere"),
+    [
+        ("2.132.7.7", "2.135.1.1", True, False),
+        ("2.132.7.7", "8.8.8.8", True, True),
+        ("2.132.7.7", "8.8.8.8", False, True),
+        ("2.132.7.7", "2.132.0.53", False, False),
+        ("2.132.7.7", "192.168.1.1", True, None),
+        ("2.132.7.7", None, True, None),
+        ("192.168.1.7", "8.8.8.8", True, None),
+    ],
+)
+def test_a_resolver_of_another_network_than_the_lines_is_noticed(
+    tmp_path: Path, own: str, server: str | None, known: bool, elsewhere: bool | None
+) -> None:
+    assert _resolver_elsewhere(line_of(tmp_path, own, server, known=known), []) is elsewhere
+
+
+def test_an_exit_in_another_country_is_taken_for_a_tunnel(tmp_path: Path) -> None:
+    assert _tunnelled(line_of(tmp_path, "5.1.1.1", None, known=True)) is True
+    at_home = line_of(tmp_path, "2.132.7.7", None, known=True)
+    assert _tunnelled(at_home) is leaves_by_tunnel()  # whatever this machine's own route is
+
+
+@pytest.mark.parametrize(
+    ("text", "servers"),
+    [("# comment\nnameserver 10.0.0.1\nsearch home\n", ["10.0.0.1"]), ("nameserver\n", [])],
+)
+def test_a_stubs_own_servers_are_read(tmp_path: Path, text: str, servers: list[str]) -> None:
+    (tmp_path / "resolv.conf").write_text(text)
+    assert servers_behind_stub(tmp_path / "resolv.conf") == servers
+    assert servers_behind_stub(tmp_path / "missing") == []
