@@ -22,9 +22,10 @@ def address_lives(e: Evidence) -> str | None:
         return None
     cut = cut_of(e)
     if cut is not None:
+        network = f" (AS{cut.asn})" if cut.asn else ""
         return (
-            f"{_ENDS[cut.how]} on the way, at hop {cut.hop}, while others on the same way were "
-            f"passed on there and at {cut.further - 1} routers more"
+            f"{_ENDS[cut.how]} on the way, at hop {cut.hop}{network}, while others on the same way "
+            f"were passed on there and at {cut.further - 1} routers more"
         )
     if _other_port_answers(e):
         return "another port of the same address answered"

@@ -35,6 +35,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     how: How
     further: int
     outside: bool
+    asn: int | None = None  # network of the router before which it happens, else of the last passed
 
 
 def cut_between(own: Walk, beside: Walk) -> Cut | None:
@@ -43,7 +44,7 @@ def cut_between(own: Walk, beside: Walk) -> Cut | None:
         return None
     if own.answer == "peer" or (own.answered_at is None and own.silent_from is None):
         return None
-    return _cut(own, _passed(own), _passed(beside) - _passed(own))
+    return _cut(own, beside, _passed(own), _passed(beside) - _passed(own))
 
 
 def cut_after_opening(syn: Walk, ack: Walk) -> Cut | None:
@@ -54,11 +55,11 @@ def cut_after_opening(syn: Walk, ack: Walk) -> Cut | None:
     if syn.answer != "peer" or ack.answer != "reset" or ack.answered_at is None:
         return None
     public = msgspec.structs.replace(ack, public_from=ack.public_from or syn.public_from)
-    return _cut(public, ack.answered_at - 1, (syn.answered_at or 0) - ack.answered_at)
+    return _cut(public, syn, ack.answered_at - 1, (syn.answered_at or 0) - ack.answered_at)
 
 
-def _cut(walk: Walk, passed: int, further: int) -> Cut | None:
-    """Return the cut behind the last router passed, where the way goes on far enough."""
+def _cut(walk: Walk, longer: Walk, passed: int, further: int) -> Cut | None:
+    """Return the cut behind the last router passed, where the longer way goes on far enough."""
     if further < FURTHER:
         return None
     how: How = "silence"
@@ -71,7 +72,12 @@ def _cut(walk: Walk, passed: int, further: int) -> Cut | None:
         how=how,
         further=further,
         outside=walk.public_from is not None and walk.public_from <= passed,
+        asn=_asn(longer, passed + 1) or _asn(walk, passed),
     )
+
+
+def _asn(walk: Walk, ttl: int) -> int | None:
+    return next((hop.asn for hop in walk.hops if hop.ttl == ttl), None)
 
 
 def _passed(walk: Walk) -> int:

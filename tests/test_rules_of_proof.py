@@ -21,6 +21,7 @@ from storage.records import (
     Round,
     Step,
     Verdict,
+    WalkHop,
 )
 from tests.cases import (
     DOH,
@@ -361,7 +362,16 @@ def test_an_address_is_likely_blocked_where_its_packets_end_and_its_neighbours_d
     record = measurement(loads(3, tcp=failure), helpers=[helper()])
     verdict = judge(case(record, contrast=stopped(how)))
     assert essence(verdict) == ("blocked", "tcp", technique, "likely")
-    assert "at hop 4" in verdict.reasons[0]
+    assert "at hop 4, " in verdict.reasons[0]
+
+
+def test_the_network_in_which_packets_end_is_named_where_it_is_known() -> None:
+    hops = [WalkHop(ttl=ttl, answer="router", asn=asn, after_us=1) for ttl, asn in ((3, 7), (4, 8))]
+    record = measurement(loads(3, tcp=TIMEOUT), helpers=[helper()])
+    ended = [walk(SITE, last_router=3, hops=hops[:1]), BESIDE] * 2
+    assert "at hop 4 (AS7)," in judge(case(record, contrast=ended)).reasons[0]
+    passed = [walk(SITE, last_router=3), walk(NEXT, last_router=8, hops=hops)] * 2
+    assert "at hop 4 (AS8)," in judge(case(record, contrast=passed)).reasons[0]
 
 
 NEAR_MISSES: dict[str, list[Step]] = {
