@@ -35,14 +35,21 @@ def address_lives(e: Evidence) -> str | None:
 
 
 def cut_of(e: Evidence) -> Cut | None:
-    """Return where packets to the address that failed end on the way, while a helper opens it."""
+    """Return where packets to the address that failed end on the way, while a helper opens it.
+
+    What ends in the network in which the site stands may be its own provider's doing; unless it is
+    the volunteer's network too.
+    """
     failed = e.failed
     if failed is None or failed.address is None or e.measurement.line.tunnelled:
         return None
     opened = {step.address for step in e.connects if step.failure is None}
     closed = {step.address for step in e.connects} - opened
     found = cut_on_the_way(e.walks, {failed.address, *closed})
-    return found if found and e.opened_abroad(found.address, found.port) else None
+    if found is None or not e.opened_abroad(found.address, found.port):
+        return None
+    at_site = found.asn is not None and found.asn == found.end_asn
+    return None if at_site and found.asn != e.measurement.vantage.asn else found
 
 
 def _other_port_answers(e: Evidence) -> bool:

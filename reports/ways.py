@@ -36,6 +36,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     further: int
     outside: bool
     asn: int | None = None  # network of the router before which it happens, else of the last passed
+    end_asn: int | None = None  # of the last router on the way that goes on
 
 
 def cut_between(own: Walk, beside: Walk) -> Cut | None:
@@ -73,6 +74,7 @@ def _cut(walk: Walk, longer: Walk, passed: int, further: int) -> Cut | None:
         further=further,
         outside=walk.public_from is not None and walk.public_from <= passed,
         asn=_asn(longer, passed + 1) or _asn(walk, passed),
+        end_asn=next((hop.asn for hop in reversed(longer.hops) if hop.asn is not None), None),
     )
 
 

@@ -365,8 +365,24 @@ def test_an_address_is_likely_blocked_where_its_packets_end_and_its_neighbours_d
     assert "at hop 4, " in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("here", "end", "certainty"),
+    [(8, 9, "likely"), (9, 9, "suspected"), (FIELD.asn, FIELD.asn, "likely"), (None, 9, "likely")],
+)
+def test_what_ends_in_the_sites_own_network_is_left_open(
+    here: int | None, end: int, certainty: str
+) -> None:
+    hops = [
+        WalkHop(ttl=ttl, answer="router", asn=asn, after_us=1) for ttl, asn in ((4, here), (8, end))
+    ]
+    passed = [walk(SITE, last_router=3), walk(NEXT, last_router=8, hops=hops)] * 2
+    record = measurement(loads(3, tcp=TIMEOUT), helpers=[helper()])
+    assert judge(case(record, contrast=passed)).certainty == certainty
+
+
 def test_the_network_in_which_packets_end_is_named_where_it_is_known() -> None:
-    hops = [WalkHop(ttl=ttl, answer="router", asn=asn, after_us=1) for ttl, asn in ((3, 7), (4, 8))]
+    networks = ((3, 7), (4, 8), (8, 9))
+    hops = [WalkHop(ttl=ttl, answer="router", asn=asn, after_us=1) for ttl, asn in networks]
     record = measurement(loads(3, tcp=TIMEOUT), helpers=[helper()])
     ended = [walk(SITE, last_router=3, hops=hops[:1]), BESIDE] * 2
     assert "at hop 4 (AS7)," in judge(case(record, contrast=ended)).reasons[0]
