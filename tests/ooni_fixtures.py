@@ -223,3 +223,21 @@ def untied(make: Callable[..., Event], *arguments: Any, **changes: Any) -> Event
     """An event as an older probe writes it."""
     dropped = ("transaction_id", "t0", "tags", "address", "network", "alpn")
     return _without(make(*arguments, **changes), *dropped)
+
+
+def redirected() -> dict[str, Any]:
+    """Return older test keys of a page over http that led to one over https."""
+    return legacy(
+        tcp_connect=[untied(connect, port=80)],
+        tls_handshakes=None,
+        requests=[
+            untied(request, "https://site.org/"),
+            untied(
+                request,
+                "http://site.org/",
+                301,
+                body="",
+                headers=[["Location", "https://site.org/"]],
+            ),
+        ],
+    )
