@@ -41,12 +41,13 @@ class Band(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """One reading; `tick` where there is no room for a glyph."""
+    """One reading; `tick` where there is no room for a glyph, `says` what it found."""
 
     kind: MarkKind
     x: float
     tick: bool
-    title: str
+    seconds: float
+    says: str
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):

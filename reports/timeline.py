@@ -243,7 +243,8 @@ class _Drawer:
                 kind=_mark_kind(reading),
                 x=x,
                 tick=any(abs(x - other) < GLYPH_ROOM for other in beside),
-                title=f"{self.words.stamp(reading.seconds)}: {status}{path}",
+                seconds=reading.seconds,
+                says=f"{status}{path}",
             )
 
     def _units(self, readings: Sequence[Reading]) -> Iterable[Unit]:

@@ -48,23 +48,23 @@
     flag.setAttribute("aria-label", flag.dataset.title);
   }
 
-  const when = (seconds, step) => {
-    const format = { timeZone: "UTC", day: "numeric", month: "long" };
-    if (step < 86400) Object.assign(format, { hour: "2-digit", minute: "2-digit", hour12: false });
-    const say = (moment) => new Intl.DateTimeFormat(document.documentElement.lang, format).format(moment * 1000);
-    return step <= 86400 ? say(seconds) + (step < 86400 ? " UTC" : "") : `${say(seconds)} – ${say(seconds + step - 86400)}`;
+  const language = document.documentElement.lang.replace(/^en$/, "en-GB");
+  const days = new Intl.DateTimeFormat(language, { timeZone: "UTC", day: "numeric", month: "long" });
+  const day = (seconds) => days.format(seconds * 1000);
+  const moment = (seconds) => `${day(seconds)} ${new Date(seconds * 1000).toISOString().slice(11, 16)} UTC`;
+  const span = (seconds, step) => {
+    if (step < 86400) return moment(seconds);
+    return step > 86400 ? `${day(seconds)} – ${day(seconds + step - 86400)}` : day(seconds);
   };
+  const rows = (text) => (text || "").split(";").filter(Boolean).map((row) => row.split(",").map(Number));
   const partsOf = (lane) => {
     if (parts.has(lane)) return parts.get(lane);
-    const svg = lane.ownerSVGElement, { since, step, until } = svg.dataset;
-    const scale = (svg.viewBox.baseVal.width - 12) / (until - since);
-    const found = all(".mark", lane).map((mark) => {
-      const box = mark.getBBox();
-      return { x: box.x + box.width / 2, text: mark.dataset.title };
-    });
-    for (const unit of (lane.dataset.units || "").split(";").filter(Boolean)) {
-      const [index, measured, failing] = unit.split(",").map(Number);
-      const values = { when: when(+since + index * step, +step), failing, n: measured };
+    const svg = lane.ownerSVGElement, since = +svg.dataset.since, step = +svg.dataset.step;
+    const scale = (svg.viewBox.baseVal.width - 12) / (svg.dataset.until - since);
+    const says = (lane.dataset.says || "").split("|");
+    const found = rows(lane.dataset.marks).map(([x, minute, index]) => ({ x, text: `${moment(since + 60 * minute)}: ${says[index]}` }));
+    for (const [index, measured, failing] of rows(lane.dataset.units)) {
+      const values = { when: span(since + index * step, step), failing, n: measured };
       const text = tip.dataset.unit.replace(/{(\w+)}/g, (_, name) => values[name]);
       found.push({ x: 6 + (index + 0.5) * step * scale, text });
     }
