@@ -116,9 +116,12 @@ def _window(since: str, until: str) -> tuple[datetime, datetime]:
 
 def _day(text: str) -> datetime:
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError as error:
         raise ReportError(f"{text!a} is no day; write it like 2017-06-19") from error
+    if not 1970 <= day.year < 9999:  # days beside it must be days too
+        raise ReportError(f"{text!a} lies outside the years that can be reported on")
+    return day
 
 
 def _text(when: datetime) -> str:

@@ -169,6 +169,8 @@ def test_only_rounds_without_a_line_give_a_sensible_page(
         ("2017-06-31", "2017-07-01", "is no day"),
         ("yesterday\n", "2017-07-01", "is no day"),
         ("2017-07-02", "2017-07-01", "lies before"),
+        ("0001-01-01", "2017-07-01", "outside the years"),
+        ("2017-07-01", "9999-12-31", "outside the years"),
     ],
 )
 def test_impossible_days_are_one_line(
