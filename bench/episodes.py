@@ -14,16 +14,15 @@ episodes per series and year over all scenarios, or the least that they reach.
 from __future__ import annotations
 
 import argparse
-import resource
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
-from bench.histories import DAY, HOUR, SCENARIOS, START, Block, History, Scenario, simulate
+from bench.histories import DAY, SCENARIOS, Block, History, Scenario, simulate
 from bench.rivals import RIVALS, Call
+from bench.scale import from_arrays
 from reports.episodes import Episode, find_episodes
 from reports.readings import Reading
 from reports.regime_runs import SURE, runs_of
@@ -274,36 +273,6 @@ def _row(name: str, score: Score) -> None:
     )
 
 
-def scale() -> None:
-    """Time the analysis of 5,000,000 verdicts in 7,000 series from arrays."""
-    data = _many(series=7000, each=715)
-    begin, processor = time.perf_counter(), time.process_time()
-    found = runs_of(data, regimes_of(data))
-    took, processor = time.perf_counter() - begin, time.process_time() - processor
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{len(data.kind):,} verdicts in {len(data.site):,} series: {len(found):,} runs")
-    print(f"{took:.1f} s from arrays ({processor:.1f} s of one processor), {memory:.2f} GB at most")
-
-
-def _many(series: int, each: int) -> VerdictArrays:
-    """4-hourly verdicts of 200 sites on 35 networks, a tenth of the series blocked for a while."""
-    rng = np.random.default_rng(1)
-    number = np.repeat(np.arange(series), each)
-    position = np.tile(np.arange(each), series)
-    kind = np.where(rng.random(series * each) < 0.003, LIKELY, OPEN).astype(np.int8)
-    begin = rng.integers(0, each, series)
-    held = (number % 10 == 0) & (position >= begin[number]) & (position < begin[number] + 60)
-    kind[held] = LIKELY
-    return VerdictArrays(
-        series=number,
-        seconds=START + position * 4 * HOUR + rng.uniform(0, 600, series * each),
-        vantage=number // 200,
-        kind=kind,
-        site=np.arange(series) % 200,
-        country=np.zeros(series, dtype=np.int64),
-    )
-
-
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m bench.episodes", description=__doc__)
@@ -313,7 +282,7 @@ def main() -> None:
     parser.add_argument("--scale", action="store_true", help="time 5,000,000 verdicts instead")
     asked = parser.parse_args()
     if asked.scale:
-        scale()
+        from_arrays()
         return
     chosen = [scenario for scenario in SCENARIOS if asked.only in scenario.name]
     if not chosen:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from storage.reading import beyond, verdict_in
-from storage.records import Verdict, utc_seconds
-from storage.schema import records, series, verdicts
+from storage.records import Verdict, utc_seconds, utc_text
+from storage.schema import outcomes, records, series, verdicts
 
 _PAGE = 2000
+_WORST_CLOCK = 2 * 86400.0
 _ORDER = records.c.time, records.c.id
 
 
@@ -93,18 +94,31 @@ def watched_urls(connection: Connection) -> list[str]:
 
 def oldest_seconds(connection: Connection) -> float | None:
     """Return when the oldest record was made, by corrected time; None while there is none."""
-    return min(_of_each_clock(connection, func.min(records.c.time)), default=None)
+    return min([*_of_rounds(connection, func.min), *_of_series(connection, func.min)], default=None)
 
 
 def newest_seconds(connection: Connection) -> float | None:
     """Return when the newest record was made, by corrected time; None while there is none."""
-    return max(_of_each_clock(connection, func.max(records.c.time)), default=None)
+    return max([*_of_rounds(connection, func.max), *_of_series(connection, func.max)], default=None)
 
 
-def _of_each_clock(connection: Connection, time: ColumnElement[str]) -> list[float]:
-    """Return the corrected seconds of the records that `time` picks, one for each offset."""
-    query = select(time.label("time"), records.c.clock_offset_us)
-    found = connection.execute(query.group_by(records.c.clock_offset_us)).all()
+def _of_series(connection: Connection, pick: Callable[..., ColumnElement[Any]]) -> Iterable[float]:
+    """The corrected seconds of what `pick` takes from each series: one look into an index each."""
+    own = select(pick(outcomes.c.seconds)).where(outcomes.c.series == series.c.number)
+    found = connection.execute(select(own.scalar_subquery()).select_from(series)).scalars()
+    return [seconds for seconds in found if seconds is not None]
+
+
+def _of_rounds(connection: Connection, pick: Callable[..., ColumnElement[Any]]) -> Iterable[float]:
+    """The corrected seconds of the rounds near the outermost: clocks are wrong by a day at most."""
+    rounds = records.c.kind == "round"
+    outermost = connection.execute(select(pick(records.c.time)).where(rounds)).scalar()
+    if outermost is None:
+        return []
+    moment = utc_seconds(outermost)
+    near = (utc_text(moment - _WORST_CLOCK), utc_text(moment + _WORST_CLOCK))
+    query = select(records.c.time, records.c.clock_offset_us)
+    found = connection.execute(query.where(rounds, records.c.time.between(*near))).all()
     return [utc_seconds(row.time) + (row.clock_offset_us or 0) / 1e6 for row in found]
 
 

@@ -1,5 +1,8 @@
 """Incidents: which episodes belong together, which networks had which part, and cut lines."""
 
+import msgspec
+import pytest
+
 from reports.episodes import find_episodes
 from reports.incidents import Incident, incidents_of, named, outages_of
 from reports.lines import RoundMark, line_spans
@@ -92,6 +95,36 @@ def test_a_dead_line_is_a_gap_and_a_cut_one_an_outage() -> None:
 def test_cuts_of_several_networks_at_once_are_one_outage() -> None:
     spans = line_spans(marks("uffu", 1) + marks("uwwu", 2) + marks("uuuuuuuufu", 3))
     assert [len(outage.spans) for outage in outages_of(spans)] == [2, 1]
+
+
+def test_lines_that_all_go_down_together_are_a_national_cut() -> None:
+    together = line_spans(marks("uuddduu", 1) + marks("uudddduu", 2))
+    assert [len(outage.spans) for outage in outages_of(together)] == [2]
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        marks("uuuuuuu", 2),  # one that stayed up
+        marks("udddduu", 2),  # one that went down at another time
+        marks("uudduuu", 2) + marks("uuuuuuu", 3),
+        [],
+    ],
+)
+def test_lines_that_are_down_by_themselves_are_no_cut(others: list[RoundMark]) -> None:
+    assert outages_of(line_spans(marks("uuddduu", 1) + others)) == []
+
+
+def test_the_rows_of_a_redirect_are_one_incident_named_by_what_is_blocked() -> None:
+    blocked = [
+        msgspec.structs.replace(one, blocked_name="www.site.example" if one.is_blocked else None)
+        for url in ("http://site.example/", "https://site.example/", "https://short.example/")
+        for one in on(1, "obbbbo", url=url)
+    ]
+    (incident,) = incidents(blocked + on(1, "obbbbo", url="https://www.site.example/"))
+    assert incident.host == "www.site.example"
+    assert incident.hosts == ("short.example", "site.example", "www.site.example")
+    assert [(part.part, part.failing) for part in incident.networks] == [("blocked", 16)]
 
 
 def test_a_line_that_stays_down_has_no_end() -> None:

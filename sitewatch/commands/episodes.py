@@ -14,7 +14,8 @@ from reports.analysis import analyse
 from reports.csv_readings import readings_from_csv
 from reports.episodes import Episode, find_episodes
 from reports.errors import ReportError
-from reports.incidents import Outage
+from reports.incidents import Outage, outages_of
+from reports.lines import line_spans, marks_from
 from reports.tables import document
 from sitewatch.console import safe, told_in_one_line
 from sitewatch.installation import Installation
@@ -57,6 +58,11 @@ def command(
         # All readings are handed in: what else failed at the time tells noise from blocking.
         found = find_episodes(readings, urls=None if target is None else [target])
         episodes = [episode for episode in found if country in {None, episode.country}]
+        outages = [
+            outage
+            for outage in outages_of(line_spans(marks_from(readings)))
+            if country in {None, outage.country}
+        ]
         generated = stamp(max((one.seconds for one in readings), default=None), exact=exact)
     else:
         installation = Installation.load(config_path, database)
