@@ -39,6 +39,8 @@ from lab.zoo_record import (
     as_json,
     as_markdown,
     as_page,
+    as_summary,
+    with_summary,
 )
 
 _SEED = 3  # of the first world of a scenario; further ones have the numbers after it
@@ -47,6 +49,7 @@ _JOBS_PER_CORE = 24  # most of a world's time is waiting
 _APART = 0.3  # seconds at least between the beginnings of two worlds
 _BREATH = 2.0  # seconds at most that a world waits for others to have begun
 _DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "zoo.md"
+_ACCURACY = _DOCUMENT.with_name("accuracy.md")
 
 
 def zoo_scenarios() -> dict[str, Path]:
@@ -241,12 +244,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write(
     results: list[Result], circumstances: Circumstances, output: Path, *, docs: bool
 ) -> None:
-    """Write zoo.json and zoo.md, and the page of the documentation where it is wanted."""
+    """Write zoo.json and zoo.md, and the pages of the documentation where they are wanted."""
     output.mkdir(parents=True, exist_ok=True)
     (output / "zoo.json").write_text(as_json(results, circumstances), "utf-8")
     (output / "zoo.md").write_text(as_markdown(results, circumstances), "utf-8")
     if docs:
         _DOCUMENT.write_text(as_page(results, circumstances), "utf-8")
+        summary = as_summary(results, circumstances)
+        _ACCURACY.write_text(with_summary(_ACCURACY.read_text("utf-8"), summary), "utf-8")
     right, seconds = sum(result.is_right for result in results), circumstances.seconds
     print(f"{right} of {len(results)} right in {seconds:.0f} s; written: {output}/zoo.md")
 
@@ -269,7 +274,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("names", nargs="*", default=["*"], help="scenarios, with * and ?")
     parser.add_argument("--tier", choices=TIERS, help="default: first one, then the other")
-    parser.add_argument("--docs", action="store_true", help="renew docs/zoo.md too")
+    parser.add_argument("--docs", action="store_true", help="renew the pages under docs too")
     parser.add_argument(
         "--jobs", type=_count, default=_JOBS_PER_CORE * (os.cpu_count() or 1), help="worlds at once"
     )

@@ -167,6 +167,26 @@ until they are mended. What is allowed by more than one answer is right with any
 {as_markdown(results, circumstances).partition(chr(10) * 2)[2]}"""
 
 
+_BEGIN, _END = "<!-- renewed by make zoo-docs -->\n", "<!-- until here -->\n"
+
+
+def as_summary(results: Sequence[Result], circumstances: Circumstances) -> str:
+    """Return what of the record belongs to a page about accuracy: counts and confusion matrices."""
+    parts = [circumstances.in_words() + "\n"]
+    for tier, of in _by_tier(results):
+        parts.append(f"Tier {tier}: {_in_numbers(of)}\n\n{_confusion(of)}")
+    return "\n".join(parts)
+
+
+def with_summary(page: str, summary: str) -> str:
+    """Return a page with a new summary between its two marks. Raises ValueError without them."""
+    before, begin, rest = page.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"the page lacks {_BEGIN.strip()} or {_END.strip()}")
+    return f"{before}{begin}\n{summary}\n{end}{after}"
+
+
 def _by_tier(results: Sequence[Result]) -> Iterable[tuple[str, list[Result]]]:
     for tier in TIERS:
         of = [result for result in results if result.tier == tier]
@@ -192,15 +212,19 @@ def _counts(results: Sequence[Result]) -> dict[str, int]:
 # --- Markdown -------------------------------------------------------------------------------------
 
 
-def _section(tier: str, results: list[Result]) -> str:
+def _in_numbers(results: Sequence[Result]) -> str:
     counts = _counts(results)
+    return f"""{counts["right"]} of {counts["worlds"]} worlds are judged right; they are of
+{counts["scenarios"]} scenarios and {len({one.seed for one in results})} seeds. False alarms:
+{counts["false_alarms"]} of {counts["innocent"]} innocent ones. Misses: {counts["misses"]} of
+{counts["censored"]} censored ones. Symptom checks that failed: {counts["symptoms_wrong"]}."""
+
+
+def _section(tier: str, results: list[Result]) -> str:
     wrong = [one for one in results if not one.is_right]
     return f"""## Tier {tier}
 
-{counts["right"]} of {counts["worlds"]} worlds are judged right; they are of {counts["scenarios"]}
-scenarios and {len({one.seed for one in results})} seeds. False alarms: {counts["false_alarms"]} of
-{counts["innocent"]} innocent ones. Misses: {counts["misses"]} of {counts["censored"]} censored
-ones. Symptom checks that failed: {counts["symptoms_wrong"]}.
+{_in_numbers(results)}
 
 ### By status
 

@@ -14,7 +14,15 @@ from lab.scenario import Scenario, ScenarioError, load_scenario
 from lab.symptoms import Symptom
 from lab.zoo import main, zoo_scenarios
 from lab.zoo_items import ITEMS
-from lab.zoo_record import Circumstances, Result, Verdict, as_json, as_markdown
+from lab.zoo_record import (
+    Circumstances,
+    Result,
+    Verdict,
+    as_json,
+    as_markdown,
+    as_summary,
+    with_summary,
+)
 from tests.lab_worlds import require_lab
 
 SCENARIOS = {name: load_scenario(path) for name, path in zoo_scenarios().items()}
@@ -220,10 +228,21 @@ def test_worlds_of_one_scenario_stand_together_where_the_same_was_said_of_them()
         for seed, verdict in enumerate(said)
     ]
     text = as_markdown(results, A_RUN)
-    assert "3 of 4 worlds are judged right; they are of 1\nscenarios and 4 seeds." in text
+    assert "3 of 4 worlds are judged right; they are of\n1 scenarios and 4 seeds." in text
     assert "| right, 3 times | 1 |" in text
     assert text.count("| **wrong** | 1 |") == 1
     assert [one["seed"] for one in json.loads(as_json(results, A_RUN))["scenarios"]] == [0, 1, 2, 3]
+
+
+def test_the_page_about_accuracy_has_a_place_for_the_confusion_matrices() -> None:
+    page = Path("docs/accuracy.md").read_text("utf-8")
+    summary = as_summary([result(OPEN, blocked()), result(BLOCKED, blocked())], A_RUN)
+    renewed = with_summary(page, summary)
+    assert "| accessible | 1 |" in renewed  # the truth, and how often it was called blocked
+    assert with_summary(renewed, summary) == renewed
+    assert renewed.endswith(page[-500:])
+    with pytest.raises(ValueError, match="lacks"):
+        with_summary("# Accuracy\n", summary)
 
 
 def test_the_shown_record_is_of_the_zoo_as_it_is() -> None:
