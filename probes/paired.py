@@ -42,11 +42,16 @@ async def run_paired(prober: Prober, trace: Trace, *, suspect: Suspect, stopped:
         return
     test = _STOPPED if stopped else _SLOW
     slower = fair = unopened = 0
+    turns: list[tuple[Arm, str]] = [("neutral@site", neutral.name), ("name@site", suspect.name)]
     for pair in range(MOST_PAIRS):
-        other = await _download(prober, trace, suspect, "neutral@site", neutral.name, pair)
+        # Not always in one order: a server may grow slower from download to download by itself.
+        came = {
+            arm: await _download(prober, trace, suspect, arm, name, pair) for arm, name in turns
+        }
+        turns.reverse()
+        named, other = came["name@site"], came["neutral@site"]
         if other is not None:
             prober.note_pace(neutral.name, pace(other))
-        named = await _download(prober, trace, suspect, "name@site", suspect.name, pair)
         if named is None:  # a name that is slowed down may not even get through its handshake
             unopened += 1
             if other is None or unopened >= _MOST_UNOPENED:
@@ -81,7 +86,7 @@ async def _download(
     if stream is None:
         return None
     # The same page for both: the server is asked for the site, only the name in clear differs.
-    url = f"https://{suspect.name}/"
+    url = f"https://{suspect.name}{suspect.path}"
     transport = SingleConnection(url, stream)
     try:
         async with httpx.AsyncClient(transport=transport, trust_env=False) as client:

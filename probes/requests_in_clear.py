@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from probes.arms import request_in_clear, try_request
-from probes.contrasts import Contrast, run_contrasts
+from probes.contrasts import Contrast, Tally, run_contrasts
 from probes.prober import Prober
 from probes.suspicion import Suspect
 from probes.trace import Stage, Trace
@@ -28,10 +28,8 @@ async def run_requests(
     prober: Prober, trace: Trace, *, suspect: Suspect, arms: Sequence[Contrast]
 ) -> None:
     """Run the contrasts, as long transfers where the page had begun, and what they leave open."""
-    if suspect.began:  # many servers end a connection after some answers, which is no penalty
-        tally = await run_contrasts(
-            prober, trace, arms=arms, try_arm=try_transfer, tries=_TRANSFERS, penalty=False
-        )
+    if suspect.began:
+        tally = await _run_transfers(prober, trace, arms)
     else:
         tally = await run_contrasts(prober, trace, arms=arms, try_arm=try_request)
     named = Contrast("name@site", suspect.name, suspect.address, suspect.port, suspect.path)
@@ -40,6 +38,23 @@ async def run_requests(
         await try_request(prober, trace, _stage(0), front)
     if tally.has_passed("name@neutral") and not _is_answered_for(trace):
         await _look_at_page(prober, trace, named)
+
+
+async def _run_transfers(prober: Prober, trace: Trace, arms: Sequence[Contrast]) -> Tally:
+    """Run the contrasts as long transfers, and those that must pass once more in the end.
+
+    A server or a line may have had enough of requests by then, and so fail for the name alone that
+    came last. One that ends a connection after some answers is no penalty, and none is waited out.
+    """
+    tally = await run_contrasts(
+        prober, trace, arms=arms, try_arm=try_transfer, tries=_TRANSFERS, penalty=False
+    )
+    if tally.has_failed("name@site"):
+        for arm in arms:
+            if arm.arm in ("neutral@site", "foreign@neutral") and tally.has_passed(arm.arm):
+                stage = Stage("contrast", 0, _TRANSFERS, arm.arm)
+                await try_transfer(prober, trace, stage, arm)
+    return tally
 
 
 async def _look_at_page(prober: Prober, trace: Trace, named: Contrast) -> None:

@@ -73,9 +73,8 @@ def failed_request(
             wrong = _failed(step) or _page_differs([step], helpers)
             port = parts.port or 80
             if parts.hostname and wrong and _is_latest(steps, each, attempt, step.address, port):
-                path = parts._replace(scheme="", netloc="", fragment="").geturl()
                 began = step.status is not None and _failed(step)
-                return Suspect(parts.hostname, step.address, port, path or "/", began)
+                return Suspect(parts.hostname, step.address, port, _path(step.url), began)
     return None
 
 
@@ -164,7 +163,7 @@ def stalled_exchange(steps: Sequence[Step], attempt: int) -> Suspect | None:
         # A record of TLS holds up to 16 KB: what froze inside the first one was never read.
         began = step.status is not None or (step.wire_bytes or 0) >= _A_PAGE_BEGAN
         if began and step.failure == Failure.TIMEOUT:
-            return Suspect(shaken.server_name or shaken.address, shaken.address, shaken.port)
+            return _inside(shaken, step)
     return None
 
 
@@ -180,7 +179,7 @@ def slow_exchange(
         if found is None or found >= _SLOW:
             continue
         if pace_of_others is None or found < pace_of_others / _MUCH_SLOWER:
-            return Suspect(shaken.server_name or shaken.address, shaken.address, shaken.port)
+            return _inside(shaken, step)
     return None
 
 
@@ -213,6 +212,15 @@ def _inside_tls(steps: Sequence[Step], attempt: int) -> list[tuple[Handshake, Ex
         for step in mine
         if isinstance(step, Exchange) and step.connection in shaken
     ]
+
+
+def _inside(shaken: Handshake, step: Exchange) -> Suspect:
+    name = shaken.server_name or shaken.address
+    return Suspect(name, shaken.address, shaken.port, _path(step.url))
+
+
+def _path(url: str) -> str:
+    return urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl() or "/"
 
 
 def _of_the_system(steps: Sequence[Step]) -> list[Step]:
