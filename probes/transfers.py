@@ -19,7 +19,7 @@ from storage.failures import Failure
 from storage.records import Exchange
 
 ENOUGH = 32 * 1024  # bytes; freezes were measured after 14 to 20 KB
-_MOST_REQUESTS = 160
+_MOST_REQUESTS = 200
 _AT_ONCE = 8  # requests that wait for their answers
 _ANSWER = b"HTTP/1."
 
