@@ -1,8 +1,8 @@
 """What measuring costs: CPU, bytes, wall time and memory for each target and each kind of step.
 
-``python -m bench.probes [TARGETS] [DEAD]`` makes a lab with so many healthy targets, of which a
-share DEAD (0 to 1) is unreachable, measures all of them once inside, and prints the figures. The
-lab runs on the same machine and takes its own part of it.
+``python -m bench.probes [TARGETS] [DEAD] [ROUNDS]`` makes a lab with so many healthy targets, of
+which a share DEAD (0 to 1) is unreachable, measures all of them inside, so many rounds long in one
+process, and prints the figures. The lab runs on the same machine and takes its own part of it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def main() -> None:
     """Make the lab, measure inside, print."""
     targets = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     dead = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.toml"
         path.write_text(_scenario(targets, dead))
@@ -38,11 +40,12 @@ def main() -> None:
         with World(scenario, seed=1) as world:
             process = world.popen(
                 world.clients[0],
-                [sys.executable, "-m", "bench.probes", "--inside", *scenario.targets],
+                [sys.executable, "-m", "bench.probes", "--inside", str(rounds), *scenario.targets],
                 stdout=subprocess.PIPE,
             )
             output, _ = process.communicate()
-    _print(json.loads(output), targets)
+    _print(json.loads(output), targets, rounds)
+    print(f"load              {load:.0f} before, {os.getloadavg()[0]:.0f} after")
 
 
 def _scenario(targets: int, dead: float) -> str:
@@ -59,13 +62,15 @@ def _scenario(targets: int, dead: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _print(found: dict[str, Any], targets: int) -> None:
-    wall, cpu, sent = found["wall"], found["cpu"], found["bytes"]
-    print(f"targets           {targets}")
+def _print(found: dict[str, Any], each: int, rounds: int) -> None:
+    wall, cpu, sent, targets = found["wall"], found["cpu"], found["bytes"], each * rounds
+    print(f"targets           {each}, measured {rounds} times")
+    print(f"slowest target    {found['slowest']:.1f} s until its measurement was kept")
     print(f"wall time         {wall:.1f} s, {targets / wall:.1f} targets a second")
     print(f"CPU               {1000 * cpu / targets:.1f} ms a target")
     print(f"on the wire       {sent / targets / 1000:.1f} KB a target, both ways")
-    print(f"memory            {found['memory'] / 1024:.0f} MB at most")
+    after = ", ".join(f"{each / 2**20:.0f}" for each in found["after"])
+    print(f"memory            {found['memory'] / 1024:.0f} MB at most; after each round {after}")
     print(f"open sockets      {found['sockets']} at most")
     print(f"stored            {found['stored'] / targets / 1000:.1f} KB a target, not compressed")
     for kind, (count, seconds) in sorted(found["steps"].items()):
@@ -75,18 +80,19 @@ def _print(found: dict[str, Any], targets: int) -> None:
 # --- inside ---------------------------------------------------------------------------------------
 
 
-async def _measure(urls: list[str]) -> dict[str, Any]:
+async def _measure(rounds: int, urls: list[str]) -> dict[str, Any]:
     from probes.clock import SystemClock
     from probes.rounds import DailyBudget, run_round
     from sitewatch.config import load_config
     from sitewatch.probing import make_prober
-    from storage.records import Measurement, Record, Vantage, canonical, digest
+    from storage.records import Measurement, Record, Vantage, canonical, digest, utc_seconds
 
-    stored, steps = 0, defaultdict(lambda: [0, 0.0])
+    stored, slowest, steps = 0, 0.0, defaultdict(lambda: [0, 0.0])
 
     async def keep(record: Record, blobs: Mapping[str, bytes]) -> str:
-        nonlocal stored
+        nonlocal stored, slowest
         data = canonical(record)
+        slowest = max(slowest, time.time() - utc_seconds(record.time))
         stored += len(data) + sum(map(len, blobs.values()))
         for step in record.steps if isinstance(record, Measurement) else ():
             tally = steps[type(step).__name__.lower()]
@@ -100,12 +106,17 @@ async def _measure(urls: list[str]) -> dict[str, Any]:
     budget = DailyBudget(0)
     watching = asyncio.create_task(_watch_sockets(highest := [0]))
     before, began, spent = _bytes(), time.monotonic(), time.process_time()
-    await run_round(prober, urls, keep, budget, lambda _: None, lambda _: None)
+    after = []
+    for _ in range(rounds):
+        await run_round(prober, urls, keep, budget, lambda _: None, lambda _: None)
+        after.append(_memory())
     watching.cancel()
     return {
         "wall": time.monotonic() - began,
         "cpu": time.process_time() - spent,
         "bytes": _bytes() - before,
+        "after": after,
+        "slowest": slowest,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         "sockets": highest[0],
         "stored": stored,
@@ -128,6 +139,12 @@ def _is_socket(link: str) -> bool:
         return False  # closed meanwhile
 
 
+def _memory() -> int:
+    """Return how many bytes this process has in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
 def _bytes() -> int:
     """Return what the devices of this namespace have received and sent, loopback left out."""
     lines = Path("/proc/self/net/dev").read_text().splitlines()[2:]
@@ -137,6 +154,6 @@ def _bytes() -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--inside"]:
-        print(json.dumps(asyncio.run(_measure(sys.argv[2:]))))
+        print(json.dumps(asyncio.run(_measure(int(sys.argv[2]), sys.argv[3:]))))
     else:
         main()

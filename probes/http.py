@@ -13,7 +13,7 @@ import httpcore
 import httpx
 
 from probes.errors import NETWORK_ERRORS, failure_of
-from probes.redirects import redirect_failure
+from probes.redirects import REDIRECTS, redirect_failure
 from probes.text import language_of, simhash_of, title_of
 from probes.told import learn_from_page
 from probes.trace import Stage, Trace
@@ -121,6 +121,7 @@ class Reply:
     truncated: bool = False
     first_byte_us: int | None = None  # of the body
     last_byte_us: int | None = None
+    leads_on: bool = False  # it is a redirect that is to be followed
 
     def header(self, name: str) -> str | None:
         """Return the first header of that name, as Latin-1 text."""
@@ -205,9 +206,13 @@ async def exchange(
     trusted: bool,
     protocol: str = "http/1.1",
     cap: int | None = None,
+    follow_until: float | None = None,
     wire: Callable[[], int] | None = None,
 ) -> Reply:
-    """Send a request and record the step; bodies outside valid TLS, or of odd replies, are kept."""
+    """Send a request and record the step; bodies outside valid TLS, or of odd replies, are kept.
+
+    A redirect that comes after `follow_until`, a monotonic time, is one too many.
+    """
     host, watch = request.headers.get("host", ""), trace.watch()
     came_before, cap = wire() if wire else 0, cap or _usual_cap(trusted)
     reply, failure = Reply(), None
@@ -218,7 +223,9 @@ async def exchange(
         failure = _exact(failure_of(error), reply, error)
     body, undecodable = _body(trace, reply, cap, trusted=trusted)
     location = reply.header("location")
-    misled = redirect_failure(str(request.url), reply.status, location, stage.hop)
+    late = follow_until is not None and trace.clock.monotonic() > follow_until
+    misled = redirect_failure(str(request.url), reply.status, location, stage.hop, late=late)
+    reply.leads_on = misled is None and reply.status in REDIRECTS
     failure = failure or undecodable or misled
     odd, answered = failure is not None or (reply.status or 0) >= 400, reply.status is not None
     trace.steps.append(

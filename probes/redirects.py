@@ -37,11 +37,14 @@ def next_url(url: str, location: str | None) -> str | None:
 
 
 def redirect_failure(
-    url: str, status: int | None, location: str | None, hop: int
+    url: str, status: int | None, location: str | None, hop: int, *, late: bool = False
 ) -> Failure | None:
-    """Return why this reply's redirect is not followed, None where it is one or is none."""
+    """Return why this reply's redirect is not followed, None where it is one or is none.
+
+    `late`: so much time has passed that no further one is followed.
+    """
     if status not in REDIRECTS:
         return None
     if next_url(url, location) is None:
         return Failure.HTTP_INVALID_REDIRECT
-    return Failure.HTTP_TOO_MANY_REDIRECTS if hop >= MOST_HOPS else None
+    return Failure.HTTP_TOO_MANY_REDIRECTS if late or hop >= MOST_HOPS else None

@@ -17,7 +17,7 @@ from probes.dns import Asked, Question, look_up_system, look_up_udp
 from probes.doh import DohResolver
 from probes.http import ByteStream, Reply, SingleConnection, browser_headers, exchange
 from probes.prober import LONG, Prober
-from probes.redirects import MOST_HOPS, REDIRECTS, next_url
+from probes.redirects import MOST_HOPS, next_url
 from probes.tcp import connect
 from probes.tls import TlsStream, handshake
 from probes.trace import Stage, Trace
@@ -27,6 +27,8 @@ from storage.records import Connect
 _T = TypeVar("_T")
 # Pages are what fills a thin line: they keep the slot, unless one has stopped for good.
 _A_STALL = 5.0
+# One hop may take 40 seconds by the default limits; a visit is to end within 60.
+_FOLLOWING_SECONDS = 20.0
 
 
 @dataclass
@@ -48,12 +50,14 @@ class Visit:
     slot: bool = False  # is it made while holding one of the prober's slots
     first_hop: asyncio.Future[Addresses] | None = None  # told when the first names are known
     quic_tried: bool = False
+    follow_until: float | None = None
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
     asked: list[Asked] = field(default_factory=list)
 
     async def run(self, url: str) -> None:
         """Follow `url` to its end; the steps go to the trace."""
         seen: str | None = None
+        self.follow_until = self.trace.clock.monotonic() + _FOLLOWING_SECONDS
         for hop in range(MOST_HOPS + 1):
             stage = Stage("repeat" if self.attempt else "main", hop, self.attempt)
             parts = urlsplit(url)
@@ -61,10 +65,8 @@ class Visit:
             if self.first_hop is not None and not self.first_hop.done():
                 self.first_hop.set_result(addresses)
             reply = await self._fetch(stage, parts, addresses, referer=seen)
-            if reply is None or reply.status not in REDIRECTS:
-                return
-            following = next_url(url, reply.header("location"))
-            if following is None:
+            following = next_url(url, reply.header("location")) if reply else None
+            if reply is None or not reply.leads_on or following is None:
                 return
             seen, url = url, following
 
@@ -220,7 +222,8 @@ class Visit:
             return
         self.quic_tried = True
         timeout = self.prober.settings.limits.tls_timeout
-        step = await quic.shake_quic(self.trace, stage, address, port, host, timeout)
+        async with self.trace.sockets.taken():
+            step = await quic.shake_quic(self.trace, stage, address, port, host, timeout)
         self.prober.note_quic(passed=quic.spoke(step))
 
     @staticmethod
@@ -285,6 +288,7 @@ class Visit:
                 trusted=trusted,
                 protocol=transport.protocol,
                 wire=stream.wire_received,
+                follow_until=self.follow_until,
             )
             self.cookies = httpx.Cookies(client.cookies)
         return reply

@@ -12,6 +12,7 @@ import pytest
 from probes.certificates import CertificateJudge
 from probes.clock import SystemClock
 from probes.http import CAP_OTHERWISE, SingleConnection, decoded, exchange
+from probes.own import OwnAddresses
 from probes.prober import Prober
 from probes.settings import Limits, Settings
 from probes.tcp import connect
@@ -150,6 +151,34 @@ def prober() -> Prober:
         simulated=True,
         tool="test",
     )
+
+
+class Leaping(SystemClock):
+    """A clock that leaps ahead when it is told to."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+@pytest.mark.parametrize(("seconds", "followed"), [(0.0, True), (30.0, False)])
+async def test_redirects_that_take_their_time_end(seconds: float, followed: bool) -> None:
+    clock = Leaping()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        clock.ahead = seconds
+        writer.write(b"HTTP/1.1 302 F\r\nContent-Length: 0\r\nLocation: http://127.9.9.9/\r\n\r\n")
+        await writer.drain()
+
+    found = Trace(clock, OwnAddresses())
+    async with serving(handler) as port:
+        await Visit(prober(), found, full=False).run(f"http://127.0.0.1:{port}/")
+    [step] = [step for step in found.steps if isinstance(step, Exchange)]
+    assert step.failure == (None if followed else Failure.HTTP_TOO_MANY_REDIRECTS)
+    forbidden = [step for step in found.steps if step.failure == Failure.ADDRESS_FORBIDDEN]
+    assert len(forbidden) == followed
 
 
 async def visit(handler: Handler) -> list[Exchange]:
