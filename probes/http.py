@@ -16,7 +16,7 @@ from probes.errors import NETWORK_ERRORS, failure_of
 from probes.redirects import REDIRECTS, redirect_failure
 from probes.text import language_of, simhash_of, title_of
 from probes.told import learn_from_page
-from probes.trace import Stage, Trace
+from probes.trace import Stage, Stopwatch, Trace
 from storage.failures import Failure
 from storage.records import Exchange
 
@@ -215,18 +215,11 @@ async def exchange(
     """
     host, watch = request.headers.get("host", ""), trace.watch()
     came_before, cap = wire() if wire else 0, cap or _usual_cap(trusted)
-    reply, failure = Reply(), None
-    try:
-        async with asyncio.timeout(timeout):
-            await _receive(client, request, cap, reply, watch.microseconds)
-    except NETWORK_ERRORS as error:
-        failure = _exact(failure_of(error), reply, error)
+    reply = Reply()
+    failure = await _in_time(timeout, client, request, cap, reply, watch)
     body, undecodable = _body(trace, reply, cap, trusted=trusted)
-    location = reply.header("location")
     late = follow_until is not None and trace.clock.monotonic() > follow_until
-    misled = redirect_failure(str(request.url), reply.status, location, stage.hop, late=late)
-    reply.leads_on = misled is None and reply.status in REDIRECTS
-    failure = failure or undecodable or misled
+    failure = failure or undecodable or _misled(request, reply, stage, late=late)
     odd, answered = failure is not None or (reply.status or 0) >= 400, reply.status is not None
     trace.steps.append(
         Exchange(
@@ -260,6 +253,31 @@ async def exchange(
         )
     )
     return reply
+
+
+async def _in_time(
+    timeout: float,
+    client: httpx.AsyncClient,
+    request: httpx.Request,
+    cap: int,
+    reply: Reply,
+    watch: Stopwatch,
+) -> Failure | None:
+    """Receive into `reply` what comes within `timeout` seconds; return why that is not all."""
+    try:
+        async with asyncio.timeout(timeout):
+            await _receive(client, request, cap, reply, watch.microseconds)
+    except NETWORK_ERRORS as error:
+        return _exact(failure_of(error), reply, error)
+    return None
+
+
+def _misled(request: httpx.Request, reply: Reply, stage: Stage, *, late: bool) -> Failure | None:
+    """Note whether a reply leads on to another page; return why not, where it is a redirect."""
+    location = reply.header("location")
+    misled = redirect_failure(str(request.url), reply.status, location, stage.hop, late=late)
+    reply.leads_on = misled is None and reply.status in REDIRECTS
+    return misled
 
 
 def _usual_cap(trusted: bool) -> int:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from probes.certificates import CertificateJudge
 from probes.clock import Clock
@@ -159,7 +159,8 @@ class Prober:
                     await asyncio.wait({task})
             return await task
         finally:
-            task.cancel()  # without effect where it is done
+            if task.cancel():  # without effect where it is done
+                task.add_done_callback(_forget)
 
     async def rest(self, seconds: float) -> None:
         """Wait on purpose, without holding the caller's slot."""
@@ -177,3 +178,9 @@ class Prober:
 
     def _services(self) -> list[Service]:
         return [*(resolver.service for resolver in self.doh), *self.helpers]
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    """Take the end of what was cancelled for known, so that nothing complains of it."""
+    if not task.cancelled():
+        task.exception()

@@ -30,16 +30,47 @@ _MOST_IDLE = 4
 
 @dataclass
 class Session:
-    """One open connection to a service, and how many questions are under way on it."""
+    """One open connection to a service, and how many questions are under way on it.
+
+    Each question is a task of its own that nobody cancels: the HTTP library's count of streams does
+    not survive that, and others may have theirs on the same connection. Who has waited long enough
+    leaves it behind, and the connection ends with the last one who waits.
+    """
 
     client: httpx.AsyncClient
     address: str
     shared: bool  # HTTP/2 carries several questions at once, HTTP/1.1 one after the other
     used: float  # when last, monotonic
-    questions: int = 0
+    questions: int = 0  # that somebody waits for
     broken: bool = False
+    tasks: set[asyncio.Task[Reply]] = field(default_factory=set)
+
+    async def ask(self, request: httpx.Request, most: int) -> Reply:
+        """Send a request and return its reply. Raises what the network raises."""
+        asking = asyncio.create_task(receive_reply(self.client, request, most))
+        self.tasks.add(asking)
+        asking.add_done_callback(self._ended)
+        try:
+            reply = await asyncio.shield(asking)
+        except (KeyError, ValueError) as error:  # the library has lost count of the streams
+            self.broken = True
+            raise ConnectionAbortedError("the connection is in disorder") from error
+        except BaseException:
+            self.broken = True  # its state is unknown, even where only we had enough of it
+            raise
+        self.broken = self.broken or reply.truncated
+        return reply
+
+    def _ended(self, asking: asyncio.Task[Reply]) -> None:
+        self.tasks.discard(asking)
+        if not asking.cancelled():
+            asking.exception()  # told to whoever waited; else nobody asks for it
 
     async def close(self) -> None:
+        left = list(self.tasks)
+        for asking in left:
+            asking.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         await self.client.aclose()
 
 
@@ -69,8 +100,10 @@ class Service:
             if isinstance(taken, Failure):
                 return taken
             session, fresh = taken
+            session.questions += 1
+            self.address = session.address
             try:
-                return await self._ask(session, content, headers, most)
+                return await session.ask(self._request(session, content, headers), most)
             except NETWORK_ERRORS as error:
                 if fresh or isinstance(error, TimeoutError):
                     raise
@@ -85,21 +118,8 @@ class Service:
         while self._sessions:
             await self._sessions.pop().close()
 
-    async def _ask(
-        self, session: Session, content: bytes, headers: dict[str, str], most: int
-    ) -> Reply:
-        session.questions += 1
-        self.address = session.address
-        try:
-            request = session.client.build_request(
-                "POST", self.url, content=content, headers=headers
-            )
-            reply = await receive_reply(session.client, request, most)
-        except BaseException:
-            session.broken = True  # its state is unknown, even where only we had enough of it
-            raise
-        session.broken = session.broken or reply.truncated
-        return reply
+    def _request(self, session: Session, content: bytes, headers: dict[str, str]) -> httpx.Request:
+        return session.client.build_request("POST", self.url, content=content, headers=headers)
 
     async def _take(self, trace: Trace) -> tuple[Session, bool] | Failure:
         """Return a connection that can carry a question, and whether it is a new one.

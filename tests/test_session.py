@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from lab.http2_server import converse2
 from lab.http_server import server_context
-from lab.messages import Request, Response
+from lab.messages import Request, Respond, Response
 from lab.pki import Leaf, Pki
 from probes.certificates import CertificateJudge
 from probes.clock import SystemClock
@@ -109,33 +111,60 @@ async def test_a_question_that_is_given_up_leaves_no_connection_to_the_next() ->
         await asked.close()
 
 
-async def test_one_connection_of_http2_carries_questions_at_once(tmp_path: Path) -> None:
-    pki = Pki.create(tmp_path / "pki")
-    at_once, most, all_have_asked = 0, 0, asyncio.Event()
-
-    async def respond(request: Request) -> Response:
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        if most == 3:
-            all_have_asked.set()
-        async with asyncio.timeout(5):
-            await all_have_asked.wait()
-        at_once -= 1
-        return Response(200, request.body)
-
-    connections = 0
+@asynccontextmanager
+async def http2(folder: Path, respond: Respond) -> AsyncIterator[tuple[Service, list[None]]]:
+    """Serve HTTP/2 on loopback; yield the service and a list that grows with each connection."""
+    connections: list[None] = []
+    pki = Pki.create(folder / "pki")
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
+        connections.append(None)
         await converse2(respond, reader, writer)
 
     context = server_context(pki.leaf(Leaf(("127.0.0.1",))), protocols=("h2",))
     async with serving(converse, context) as port:
-        judge = CertificateJudge(str(pki.ca))
-        asked = Service(f"https://127.0.0.1:{port}/", judge, LIMITS)
-        answers = await asyncio.gather(*(ask(asked, b"%d" % number) for number in range(3)))
+        asked = Service(f"https://127.0.0.1:{port}/", CertificateJudge(str(pki.ca)), LIMITS)
+        yield asked, connections
         await asked.close()
+
+
+async def test_one_connection_of_http2_carries_questions_at_once(tmp_path: Path) -> None:
+    here, all_have_asked = 0, asyncio.Event()
+
+    async def respond(request: Request) -> Response:
+        nonlocal here
+        here += 1
+        if here == 3:
+            all_have_asked.set()
+        async with asyncio.timeout(5):
+            await all_have_asked.wait()  # nobody is answered before all have asked
+        return Response(200, request.body)
+
+    async with http2(tmp_path, respond) as (asked, connections):
+        answers = await asyncio.gather(*(ask(asked, b"%d" % number) for number in range(3)))
     assert answers == [b"0", b"1", b"2"]
-    assert (connections, most) == (1, 3)
+    assert len(connections) == 1
+
+
+async def test_questions_that_are_given_up_disturb_no_other_on_the_connection(
+    tmp_path: Path,
+) -> None:
+    given_up = asyncio.Event()
+
+    async def respond(request: Request) -> Response:
+        await (asyncio.Event() if request.body == b"never" else given_up).wait()
+        return Response(200, request.body * 20_000)
+
+    async with http2(tmp_path, respond) as (asked, connections):
+        numbers = [b"%d" % number for number in range(8)]
+        hopeless = [asyncio.create_task(ask(asked, b"never")) for _ in range(8)]
+        others = [asyncio.create_task(ask(asked, number)) for number in numbers]
+        await asyncio.sleep(0.2)  # all may have been sent by then; none has to be
+        for each in hopeless:
+            each.cancel()
+        await asyncio.gather(*hopeless, return_exceptions=True)
+        given_up.set()
+        async with asyncio.timeout(10):
+            assert [answer[:1] for answer in await asyncio.gather(*others)] == numbers
+            assert len(await ask(asked, b"x")) == 4096
+    assert len(connections) == 2  # the first one is not asked again
