@@ -295,7 +295,15 @@ class _Teller:
             (words.text("Vantages"), words.number(vantages)),
             (words.text("Technique"), words.listed(techniques) or "–"),
             (words.text("Certainty"), capital(words.text(CERTAINTIES[incident.certainty]))),
+            *self._asked_for(),
         ]
+
+    def _asked_for(self) -> list[tuple[str, str]]:
+        """The names that were asked for, where others than the blocked one led to it."""
+        hosts = self.incident.hosts
+        if not set(hosts) - {self.incident.host}:
+            return []
+        return [(self.words.text("Asked for as"), self.words.listed([plain(h) for h in hosts]))]
 
     def _names(self, parts: list[NetworkPart]) -> str:
         return self.words.listed([plain(part.name) for part in parts]) or self.words.text("none")

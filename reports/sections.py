@@ -81,6 +81,11 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
         return f"i{self.incident.id[-12:]}"
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The hosts that it is about, as the filter names them."""
+        return tuple(dict.fromkeys((self.incident.host, *self.incident.hosts)))
+
+    @property
     def networks(self) -> tuple[Network, ...]:
         """The networks with an episode in it."""
         return tuple(dict.fromkeys(e.network_key for e in self.incident.episodes))

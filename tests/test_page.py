@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from reports.report import write_report
 from storage.store import Store
-from tests.month import write_month
+from tests.month import NETWORKS, write_month
 
 pytestmark = pytest.mark.browser
 EVIL = "</title><script>document.title='run'</script><img src=x onerror=document.title='run'>"
@@ -53,8 +53,14 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("page"), "Foreign Policy")
 
 
-def written(folder: Path, title: str) -> Path:
-    path = write_month(folder / "m.db", first="2017-06-18", last="2017-06-21", title=title)
+def written(folder: Path, title: str, network: str = "Altyn Telecom") -> Path:
+    path = write_month(
+        folder / "m.db",
+        first="2017-06-18",
+        last="2017-06-21",
+        title=title,
+        networks=[(64496, network), *NETWORKS[1:]],
+    )
     with Store(path) as store:
         summary = write_report(
             store,
@@ -286,9 +292,17 @@ def test_nothing_but_its_own_script_can_run(browser: Browser, report: Path) -> N
     page.close()
 
 
-def test_a_hostile_title_does_not_run(opened: Page, tmp_path: Path) -> None:
-    show(opened, written(tmp_path, EVIL))
+def test_hostile_text_neither_runs_nor_breaks_the_layout(opened: Page, tmp_path: Path) -> None:
+    opened.set_viewport_size({"width": 390, "height": 900})
+    show(opened, written(tmp_path, EVIL + "W" * 500, EVIL + "M" * 500))
     assert opened.title().endswith("– Sitewatch")
     assert opened.locator("img").count() == 0
     assert opened.locator("script").count() == 1
     assert opened.get_by_text("onerror").count() > 0
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    opened.locator("select[name=network]").select_option("KZ-64496")
+    assert "</title><script>" in opened.locator(".filtered").inner_text()
+    opened.locator("figure .narrow svg .lane").first.focus()
+    opened.keyboard.press("End")
+    assert opened.title().endswith("– Sitewatch")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
