@@ -11,6 +11,8 @@ from reports.catalogue import N_
 from reports.readings import Network
 from storage.records import LineState, Status
 
+BAND_HEIGHT = 26
+
 BandKind: TypeAlias = Literal["measured", "blocked", "possible", "uncertain", "line"]
 MarkKind: TypeAlias = Literal["open", "blocked", "suspected", "down", "unknown"]
 
@@ -64,6 +66,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     measured: int
     failing: int
+
+    @property
+    def share(self) -> float:
+        """The height in a band of what failed."""
+        return round(BAND_HEIGHT * self.failing / self.measured, 1)
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):

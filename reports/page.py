@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,11 +16,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from reports.alternatives import ANSWERS
 from reports.annotations import NOT_EVIDENCE, Note
 from reports.content import MOST_LISTED, Content
+from reports.drawing import BAND_HEIGHT, Unit
 from reports.narrative import CERTAINTIES
 from reports.readings import Network
 from reports.records_list import digest_of, ids_of
 from reports.techniques import in_words
-from reports.timeline import BAND_HEIGHT, BAND_TOP, LANE
+from reports.timeline import BAND_TOP, LANE
 
 # Everything is escaped, in every template: what a page says may come from the network.
 _environment = Environment(
@@ -37,11 +39,25 @@ def network_slug(network: Network) -> str:
     return f"{country or 'XX'}-{asn if asn is not None else vantage[:8]}"
 
 
+def columns(units: Iterable[Unit], bottom: float, height: str) -> str:
+    """Return the path of the columns of some units; neighbours of equal height are one."""
+    runs: list[list[float]] = []  # x, width, height
+    for unit in units:
+        tall = getattr(unit, height)
+        if runs and runs[-1][2] == tall and abs(sum(runs[-1][:2]) - unit.x) < 0.05:
+            runs[-1][1] += unit.width
+        elif tall:
+            runs.append([unit.x, unit.width, tall])
+    parts = [f"M{x:.1f} {bottom:g}v-{tall:g}h{width:.1f}v{tall:g}z" for x, width, tall in runs]
+    return "".join(parts)
+
+
 _environment.globals.update(
     answers=ANSWERS,
     band_height=BAND_HEIGHT,
     band_top=BAND_TOP,
     certainties=CERTAINTIES,
+    columns=columns,
     digest_of=digest_of,
     in_words=in_words,
     lane_height=LANE,

@@ -35,7 +35,6 @@ from reports.wording import ENGLISH, Words
 
 LANE = 74  # height of a lane: its label, its band and its strip of sample sizes
 BAND_TOP = 22
-BAND_HEIGHT = 26
 GLYPH_ROOM = 9.0  # marks closer than this are drawn as ticks
 MOST_MARKS = 120  # of a lane; where there are more, each unit of the axis shows its share
 FLAG_ROOM = 20.0  # height of the row of annotations
@@ -188,6 +187,7 @@ class _Drawer:
             yield from self._band("uncertain", *times, title)
         start = episode.onset_latest
         end = episode.end_earliest if episode.end_earliest is not None else episode.last_failing
+        end = max(start, end)  # times that are rounded outward may have crossed
         possible = episode.status == "possible"
         kind: BandKind = "possible" if possible else "blocked"
         message = (

@@ -12,6 +12,7 @@ from reports.history import History
 from reports.incidents import Incident, incidents_of
 from reports.ledger import Ledger
 from reports.matrix import matrix_of
+from reports.page import columns
 from reports.readings import Reading
 from reports.simultaneity import together
 from reports.timeline import MOST_MARKS, lay_out
@@ -137,3 +138,13 @@ def test_a_lane_with_too_many_measurements_shows_shares_of_units(count: int) -> 
     assert len(lane.marks) == (0 if lane.is_dense else count)
     assert sum(unit.measured for unit in lane.units) == count
     assert sum(unit.failing for unit in lane.units) == 60
+
+
+def test_columns_of_equal_height_are_drawn_as_one() -> None:
+    readings = on(1, "o" * 120 + "b" * 120, step=1)
+    until = T0 + 240 * HOUR
+    timeline = lay_out(incident(readings), readings, [], since=T0, until=until, width=900, id="t")
+    units = timeline.lanes[0].units
+    assert len(units) == 20
+    assert columns(units, 50, "share") == "M450.0 50v-26h444.0v26z"
+    assert columns(units, 50, "height").count("M") == 1
