@@ -263,7 +263,10 @@ class Sections:
         return sheets
 
     def _records(self, incident: Incident) -> list[str]:
-        """All failing measurements, their follow-ups, and the open ones that bound episodes."""
+        """All failing measurements, their follow-ups, and the open ones that bound episodes.
+
+        In the order of their ids, which does not tell in which order they were made.
+        """
         cited = [id for e in incident.episodes for id in (*e.readings, *e.bounds)]
         cases = self.analysis.cases
         follow_ups = [
@@ -272,4 +275,4 @@ class Sections:
             for id in episode.readings
             for follow_up in cases.follow_ups(id)
         ]
-        return list(dict.fromkeys([*cited, *follow_ups]))
+        return sorted({*cited, *follow_ups})

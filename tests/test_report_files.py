@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -78,6 +79,13 @@ def test_each_episode_is_a_row(month: Path) -> None:
             str(episode["measurements"]),
         )
         assert row["simulated"] == "true"
+
+
+def test_the_order_of_records_does_not_tell_when_they_were_made(month: Path) -> None:
+    page = (month / "report.html").read_text("utf-8")
+    ids = re.findall(r"<li>([0-9a-f]{64})</li>", page)
+    assert len(ids) > 100
+    assert ids == sorted(ids)
 
 
 def test_an_incident_is_a_row_in_the_columns_of_stop(month: Path) -> None:
