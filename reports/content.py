@@ -24,7 +24,7 @@ from reports.sections import Sections
 from reports.text import plain
 from reports.wording import ENGLISH, Words
 
-MOST_SECTIONS = 40  # incidents that are told in full; the others stand in the table
+MOST_SECTIONS = 30  # incidents that are told in full; the others stand in the table
 MOST_LISTED = 300  # ids of records that the annex of a page lists
 
 

@@ -170,6 +170,9 @@ class _Writer:
             (other.question, text(ANSWERS[other.answer]), other.because)
             for other in row.alternatives
         ]
+        if not row.alternatives:
+            told = "This episode is not laid out in full; its records are named in the annex."
+            return [*lines, escaped(text(told)), ""]
         header = text("Explanation"), text("Answer"), text("Because")
         title = escaped(text("What else it could have been"))
         return [*lines, f"{h}## {title}", "", *_table(header, answers)]

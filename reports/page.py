@@ -41,15 +41,27 @@ def network_slug(network: Network) -> str:
 
 def columns(units: Iterable[Unit], bottom: float, height: str) -> str:
     """Return the path of the columns of some units; neighbours of equal height are one."""
-    runs: list[list[float]] = []  # x, width, height
+    found: list[list[float]] = []  # x, width, height
     for unit in units:
         tall = getattr(unit, height)
-        if runs and runs[-1][2] == tall and abs(sum(runs[-1][:2]) - unit.x) < 0.05:
-            runs[-1][1] += unit.width
+        if found and found[-1][2] == tall and abs(sum(found[-1][:2]) - unit.x) < 0.05:
+            found[-1][1] += unit.width
         elif tall:
-            runs.append([unit.x, unit.width, tall])
-    parts = [f"M{x:.1f} {bottom:g}v-{tall:g}h{width:.1f}v{tall:g}z" for x, width, tall in runs]
+            found.append([unit.x, unit.width, tall])
+    parts = [f"M{x:.1f} {bottom:g}v-{tall:g}h{width:.1f}v{tall:g}z" for x, width, tall in found]
     return "".join(parts)
+
+
+def runs(units: Iterable[Unit]) -> str:
+    """Return units for the script, "first,count,measured,failing;" for each run of equal ones."""
+    found: list[list[int]] = []
+    for unit in units:
+        last = found[-1] if found else [0, 0, -1, -1]
+        if last[0] + last[1] == unit.index and last[2:] == [unit.measured, unit.failing]:
+            last[1] += 1
+        else:
+            found.append([unit.index, 1, unit.measured, unit.failing])
+    return "".join(f"{','.join(map(str, run))};" for run in found)
 
 
 _environment.globals.update(
@@ -62,6 +74,7 @@ _environment.globals.update(
     in_words=in_words,
     lane_height=LANE,
     most_listed=MOST_LISTED,
+    runs=runs,
     not_evidence=NOT_EVIDENCE,
     slug=network_slug,
 )

@@ -29,7 +29,8 @@ from reports.unknowns import unknowns
 from reports.wording import Words, capital
 
 WIDE, NARROW = 900.0, 348.0  # widths of a timeline on paper and desktop, and on a phone
-MOST_SHEETS = 60  # representative measurements in one report
+MOST_SHEETS = 40  # representative measurements in one report
+MOST_WEIGHED = 40  # episodes with the other explanations weighed
 MOST_CLOSE = 12  # incidents with timelines of the hours around their onset and end
 _CERTAINTIES = {
     "confirmed": N_("confirmed"),
@@ -39,11 +40,11 @@ _CERTAINTIES = {
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One timeline in both widths."""
+    """One timeline in both widths; without a narrow one the wide one is scrolled on a phone."""
 
     caption: str
     wide: Timeline
-    narrow: Timeline
+    narrow: Timeline | None
 
 
 class EpisodeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +110,7 @@ class Sections:
         fair = MOST_SHEETS // max(1, episodes)
         self.sheets_each = max(1, min(MOST_OF_AN_EPISODE, fair))
         self.sheets_left, self.close_left = MOST_SHEETS, MOST_CLOSE
+        self.weighed_left = MOST_WEIGHED
 
     def of(self, incident: Incident) -> Section:
         """Return the section on `incident`."""
@@ -146,8 +148,11 @@ class Sections:
         notes: Sequence[tuple[int, Note]],
     ) -> list[Figure]:
         text, analysis = self.words.text, self.analysis
+        if incident.status == "possible":
+            return []
+        close = self.close_left > 0
         views = [(text("All days of this report"), (analysis.since, analysis.until))]
-        if self.close_left > 0 and incident.status != "possible":
+        if close:
             self.close_left -= 1
             onset, end = (close_up(incident.episodes, end=side) for side in (False, True))
             if onset and self._is_close(onset):
@@ -158,7 +163,9 @@ class Sections:
             Figure(
                 caption=caption,
                 wide=self._drawn(incident, readings, notes, view, WIDE, number),
-                narrow=self._drawn(incident, readings, notes, view, NARROW, number),
+                narrow=self._drawn(incident, readings, notes, view, NARROW, number)
+                if close
+                else None,
             )
             for number, (caption, view) in enumerate(views)
         ]
@@ -209,7 +216,6 @@ class Sections:
         else:
             end = words.between(episode.end_earliest, episode.end_latest, where)
         counted = [f"{path} ({words.number(n)})" for path, n in episode.techniques.items()]
-        support = self.examiner.support([episode])
         possible = episode.status == "possible"
         return EpisodeRow(
             episode=episode,
@@ -222,10 +228,15 @@ class Sections:
             coverage=self._coverage(episode),
             remarks=tuple(plain(reason, 500) for reason in episode.reasons),
             sheets=() if possible else tuple(self._sheets(episode)),
-            alternatives=()
-            if possible
-            else tuple(alternatives(incident, [episode], support, words)),
+            alternatives=() if possible else tuple(self._alternatives(episode, incident)),
         )
+
+    def _alternatives(self, episode: Episode, incident: Incident) -> list[Alternative]:
+        if self.weighed_left <= 0:
+            return []
+        self.weighed_left -= 1
+        support = self.examiner.support([episode])
+        return alternatives(incident, [episode], support, self.words)
 
     def _likely_onset(self, episode: Episode) -> str:
         if episode.onset_p05 is None or episode.onset_p95 is None:

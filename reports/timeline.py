@@ -37,6 +37,7 @@ LANE = 74  # height of a lane: its label, its band and its strip of sample sizes
 BAND_TOP = 22
 GLYPH_ROOM = 9.0  # marks closer than this are drawn as ticks
 MOST_MARKS = 120  # of a lane; where there are more, each unit of the axis shows its share
+MOST_NUMBERS = 31  # units of a lane with their sample size as a number, not as a bar
 FLAG_ROOM = 20.0  # height of the row of annotations
 _FLAG_WIDTH = 16.0
 
@@ -255,7 +256,9 @@ class _Drawer:
             count[0] += 1
             count[1] += reading.is_blocked
         most = max((measured for measured, _ in counts.values()), default=1)
-        labelled = axis.step * axis.scale >= 6.5 * len(str(most)) + 3  # all of a lane, or none
+        # Numbers stand at all units of a lane, or at none.
+        fits = axis.step * axis.scale >= 6.5 * len(str(most)) + 3
+        labelled = fits and len(counts) <= MOST_NUMBERS
         for unit, (measured, failing) in sorted(counts.items()):
             x = axis.x(axis.begin_of(unit))
             yield Unit(

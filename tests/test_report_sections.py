@@ -12,10 +12,10 @@ from reports.history import History
 from reports.incidents import Incident, incidents_of
 from reports.ledger import Ledger
 from reports.matrix import matrix_of
-from reports.page import columns
+from reports.page import columns, runs
 from reports.readings import Reading
 from reports.simultaneity import together
-from reports.timeline import MOST_MARKS, lay_out
+from reports.timeline import MOST_MARKS, MOST_NUMBERS, lay_out
 from reports.unknowns import unknowns
 from tests.histories import HOUR, T0, history
 
@@ -148,3 +148,13 @@ def test_columns_of_equal_height_are_drawn_as_one() -> None:
     assert len(units) == 20
     assert columns(units, 50, "share") == "M450.0 50v-26h444.0v26z"
     assert columns(units, 50, "height").count("M") == 1
+    assert runs(units) == "0,10,12,0;10,10,12,12;"
+
+
+def test_more_units_than_numbers_are_drawn_as_bars() -> None:
+    readings = on(1, "o" * 300 + "b" * 65, step=24)
+    until = T0 + 365 * 24 * HOUR
+    timeline = lay_out(incident(readings), readings, [], since=T0, until=until, width=900, id="t")
+    units = timeline.lanes[0].units
+    assert len(units) > MOST_NUMBERS
+    assert not any(unit.label for unit in units)

@@ -63,7 +63,8 @@
     const scale = (svg.viewBox.baseVal.width - 12) / (svg.dataset.until - since);
     const says = (lane.dataset.says || "").split("|");
     const found = rows(lane.dataset.marks).map(([x, minute, index]) => ({ x, text: `${moment(since + 60 * minute)}: ${says[index]}` }));
-    for (const [index, measured, failing] of rows(lane.dataset.units)) {
+    const units = rows(lane.dataset.units).flatMap(([first, count, ...seen]) => [...Array(count).keys()].map((n) => [first + n, ...seen]));
+    for (const [index, measured, failing] of units) {
       const values = { when: span(since + index * step, step), failing, n: measured };
       const text = tip.dataset.unit.replace(/{(\w+)}/g, (_, name) => values[name]);
       found.push({ x: 6 + (index + 0.5) * step * scale, text });
