@@ -126,3 +126,5 @@ async def _until_done_or_paused(
         await task
     finally:
         watching.cancel()
+        if task.done() and not task.cancelled():
+            task.exception()  # Ctrl-C leaves the loop past whoever waits for it

@@ -22,7 +22,7 @@ import pytest
 
 from lab.network import World
 from lab.scenario import Scenario, load_scenario, scenario_names
-from storage.records import digest
+from storage.records import Lookup, digest
 from storage.store import Store
 from tests.lab_worlds import require_lab
 
@@ -177,7 +177,8 @@ def test_the_contrasts_follow_with_all_arms_the_neutral_ones_first(
     assert follow_up["follows"] == main["id"]
     arms = [step["arm"] for step in follow_up["steps"] if step["kind"] == "handshake"]
     assert sorted(arms[:4]) == ["foreign@neutral", "neutral@neutral", "neutral@site", "none@site"]
-    assert sorted(arms[4:]) == ["name@neutral", "name@site"]  # once each: the answer was clear
+    # As often as it takes to be clear; at the site's address the visit itself has failed before.
+    assert sorted(arms[4:]) == ["name@neutral", "name@neutral", "name@site"]
     assert [step["arm"] for step in runs["plain"].steps("connect", purpose="contrast")] == []
 
 
@@ -257,13 +258,16 @@ def test_ctrl_c_stops_within_two_seconds_and_keeps_what_was_measured(
     # measurement, its reloads and contrasts, would take twenty.
     _, errors = process.communicate(timeout=6)
     assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    assert b"never retrieved" not in errors
     with Store(database, create=False) as store:
         assert store.check() == []
         kept = {stored.id: stored.record for stored in store.measurements()}
     assert kept[first["id"]].complete
     [unfinished] = [each for each in kept.values() if each.url == "https://watched.example/"]
     assert not unfinished.complete
-    assert unfinished.steps
+    lookups = [step for step in unfinished.steps if isinstance(step, Lookup)]
+    assert {step.resolver for step in lookups} >= {"system", "udp"}
 
 
 @pytest.mark.parametrize(("name", "answer"), [("tls-drop", "silence"), ("tls-reset", "reset")])
