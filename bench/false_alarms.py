@@ -99,27 +99,32 @@ def _url(host: str, kind: str) -> str:
     return f"{'http' if kind == 'in-clear' else 'https'}://{host}/"
 
 
-def measure(world: World, database: Path, running: set[subprocess.Popen[bytes]]) -> list[Any]:
-    """Run `sitewatch measure` on every target; return URL and verdict of each."""
+def measure(
+    world: World, database: Path, running: set[subprocess.Popen[bytes]]
+) -> tuple[list[Any], str]:
+    """Run `sitewatch measure` on every target; return URL and verdict of each, and its last word
+    where it failed."""
     command = [sys.executable, "-m", "sitewatch", "measure", "--json", "--tier", "probing"]
     client = world.clients[0]
     process = world.popen(
         client,
         [*command, "--database", str(database), *world.scenario.targets],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         env=os.environ | world.environment(client) | {"SITEWATCH_CONSENT": "yes"},
     )
     running.add(process)
     try:
-        output, _ = process.communicate(timeout=_SECONDS)
+        output, errors = process.communicate(timeout=_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        output, _ = process.communicate()
+        output, errors = process.communicate()
     finally:
         running.discard(process)
     found = [json.loads(line) for line in output.splitlines() if line.endswith(b"}")]
-    return [{"url": one["url"], **one["verdict"]} for one in found if one["verdict"]]
+    verdicts = [{"url": one["url"], **one["verdict"]} for one in found if one["verdict"]]
+    said = errors.decode(errors="replace").strip().splitlines() or ["no word"]
+    return verdicts, "" if process.returncode == 0 else f"{process.returncode}: {said[-1]}"
 
 
 def one_world(
@@ -130,7 +135,7 @@ def one_world(
     line, path = line_of(chance), folder / f"{name}.toml"
     path.write_text(scenario(line, each))
     with World(load_scenario(path), seed=chance.randrange(2**31), pki=pki) as world:
-        verdicts = measure(world, folder / f"{name}.db", running)
+        verdicts, trouble = measure(world, folder / f"{name}.db", running)
     for left in folder.glob(f"{name}.*"):
         if left.is_file():
             left.unlink()
@@ -141,6 +146,7 @@ def one_world(
         "world": name,
         **line,
         "seconds": round(time.monotonic() - began),
+        "trouble": trouble,
         "statuses": statuses,
         "alarms": [one for one in verdicts if one["status"] == "blocked"],
     }

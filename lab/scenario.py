@@ -118,6 +118,9 @@ def _plain_site(host: str, place: Place, scheme: str) -> Site:
 
 _FIELD = re.compile(r"Object (contains unknown|missing required) field `(.*)`")
 _COMPLAINT = re.compile(r'key ((?:"[^"]*"|[^:"])+):')
+# What msgspec knows of a type is made at its first use, and is half made for other threads
+# meanwhile: two first uses at once crash the interpreter. Worlds are made by several threads.
+msgspec.json.Decoder(Scenario)
 
 # --- reading ---------------------------------------------------------------------------------
 

@@ -31,6 +31,9 @@ class Verdict(msgspec.Struct, frozen=True):
         return _words(self.status, self.layer, self.technique, self.certainty)
 
 
+msgspec.json.Decoder(Verdict)  # before threads use it for the first time; see lab.scenario
+
+
 class Circumstances(msgspec.Struct, frozen=True):
     """How a run went, which readers of its seconds must know."""
 

@@ -237,3 +237,9 @@ def utc_seconds(text: str) -> float:
 def corrected_seconds(record: Record) -> float:
     """Return when the record was made by the right time: its clock plus the measured offset."""
     return utc_seconds(record.time) + (record.line.clock_offset_us or 0) / 1e6
+
+
+# What msgspec knows of a type is made at its first use, and is half made for other threads
+# meanwhile: two first uses at once, by the writer and another thread, crash the interpreter.
+for _kind in (Measurement, Round, Verdict):
+    msgspec.json.Decoder(_kind)

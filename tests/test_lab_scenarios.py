@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
@@ -234,3 +236,29 @@ def test_a_cdn_can_change_its_address_with_time(tmp_path: Path) -> None:
     answers = [site.answer("8.8.8.8", "isp", float(now)) for now in range(0, 60, 5)]
     assert answers[0] == answers[1] != answers[2]
     assert {one for answer in answers for one in answer} == set(site.addresses)
+
+
+LOAD_BY_THREADS = """
+import sys, threading
+from lab.scenario import load_scenario, scenario_names
+from lab.zoo_record import Verdict
+import msgspec
+sys.setswitchinterval(1e-6)
+names, together = scenario_names() * 2, threading.Barrier(2 * len(scenario_names()))
+def load(name):
+    together.wait()
+    load_scenario(name)
+    msgspec.convert({"status": "down"}, Verdict)
+threads = [threading.Thread(target=load, args=(name,)) for name in names]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print("loaded")
+"""
+
+
+def test_scenarios_are_loaded_by_many_threads_at_once() -> None:
+    """Without a first use before them most of the interpreters crash."""
+    for _ in range(3):
+        argv = [sys.executable, "-c", LOAD_BY_THREADS]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stdout) == (0, "loaded\n"), done.stderr
