@@ -30,6 +30,11 @@ class Installation:
 
     def open_store(self, *, create: bool = True) -> Store:
         """Open the database. A missing one is an error where only reading makes sense."""
+        if not create and "://" not in self.database and not Path(self.database).exists():
+            raise Failed(
+                f"{self.database}: no such file; nothing has been measured here yet "
+                "(start with sitewatch measure, or sitewatch service install)"
+            )
         with told_in_one_line(StoreError):
             return Store(self.database, create=create)
 

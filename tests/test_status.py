@@ -195,4 +195,4 @@ def test_without_a_database_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "sitewatch.toml").write_text("")
     result = run(tmp_path)
     assert result.exit_code == 1
-    assert "no such file" in result.stderr
+    assert "no such file; nothing has been measured here yet" in result.stderr
