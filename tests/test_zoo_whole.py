@@ -32,9 +32,9 @@ def trouble(kept: Path, name: str) -> str | None:
     if not mains:
         return None  # the line was not up: there is nothing to export
     try:
-        documents = [parsed(document) for document in exported(database, "--exact")]
         public = [parsed(document) for document in exported(database)]
-        exported(database, "--exact")
+        database.with_suffix(".jsonl").unlink()
+        documents = [parsed(document) for document in exported(database, "--exact")]
         before = verdicts(database)
         folder = kept / name
         folder.mkdir()
