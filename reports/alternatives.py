@@ -50,6 +50,18 @@ def alternatives(
     ]
 
 
+def left_open(found: Sequence[Alternative], words: Words = ENGLISH) -> str:
+    """Return in a sentence how many of the explanations nothing speaks against."""
+    number = sum(other.answer == "not ruled out" for other in found)
+    if not number:
+        return words.text("Each of these explanations is ruled out or unlikely.")
+    return words.plural(
+        "Nothing that was measured rules out {n} of these explanations.",
+        "Nothing that was measured rules out {n} of these explanations.",
+        number,
+    )
+
+
 class _Weighed:
     """Each explanation, weighed against what was seen."""
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
-from reports.alternatives import ANSWERS
+from reports.alternatives import ANSWERS, left_open
 from reports.annotations import NOT_EVIDENCE, Note
 from reports.beside import Beside
 from reports.content import MOST_LISTED, Content, EpisodeRow, Section
@@ -175,7 +175,8 @@ class _Writer:
             return [*lines, escaped(text(told)), ""]
         header = text("Explanation"), text("Answer"), text("Because")
         title = escaped(text("What else it could have been"))
-        return [*lines, f"{h}## {title}", "", *_table(header, answers)]
+        said = _paragraphs([left_open(row.alternatives, self.words)])
+        return [*lines, f"{h}## {title}", "", *_table(header, answers), *said]
 
     def _sheet(self, sheet: Sheet, h: str) -> list[str]:
         text = self.text

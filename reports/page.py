@@ -13,7 +13,7 @@ from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports.alternatives import ANSWERS
+from reports.alternatives import ANSWERS, left_open
 from reports.annotations import NOT_EVIDENCE, Note
 from reports.content import MOST_LISTED, Content
 from reports.drawing import BAND_HEIGHT, Unit
@@ -73,6 +73,7 @@ _environment.globals.update(
     digest_of=digest_of,
     in_words=in_words,
     lane_height=LANE,
+    left_open=left_open,
     most_listed=MOST_LISTED,
     runs=runs,
     not_evidence=NOT_EVIDENCE,

@@ -73,12 +73,13 @@ def write_month(
     sites: Sequence[str] = SITES,
     title: str = "Foreign Policy",
     states: Sequence[LineState] = (),
+    country: str = "KZ",
 ) -> Path:
-    """Write the month into a new database; `states` overrides the lines of the first rounds."""
+    """Write the month into a database; `states` overrides the lines of the first rounds."""
     with Store(path) as store:
         futures = []
         for asn, network in networks:
-            vantage = store.own_vantage(country="KZ", asn=asn, network=network)
+            vantage = store.own_vantage(country=country, asn=asn, network=network)
             for number, moment in enumerate(round_times(first, last)):
                 forced = states[number] if number < len(states) else None
                 for record in _round(vantage, moment, sites, title, forced):

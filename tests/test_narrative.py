@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from reports.alternatives import Alternative
+from reports.alternatives import Alternative, left_open
 from reports.alternatives import alternatives as alternatives_of
 from reports.analysis import analyse
 from reports.content import Content, content_of
@@ -91,8 +91,10 @@ def test_an_experiment_rules_out_what_the_server_could_do_itself(month: Content)
 
 
 def test_without_evidence_nothing_is_ruled_out() -> None:
-    answers = {a.answer for a in alternatives(incident(on(1, "bbb")), NOTHING)}
-    assert answers == {"not ruled out"}
+    found = alternatives(incident(on(1, "bbb")), NOTHING)
+    assert {other.answer for other in found} == {"not ruled out"}
+    assert left_open(found) == "Nothing that was measured rules out 7 of these explanations."
+    assert left_open([]) == "Each of these explanations is ruled out or unlikely."
 
 
 def test_a_minority_of_views_from_abroad_makes_an_outage_only_unlikely() -> None:

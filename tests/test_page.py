@@ -175,6 +175,30 @@ def test_a_filter_hides_what_it_does_not_ask_for_and_says_so(opened: Page, repor
     assert opened.locator("section.episode:visible").count() == 2
 
 
+def test_countries_can_be_told_apart(opened: Page, tmp_path: Path) -> None:
+    path = tmp_path / "m.db"
+    for country, networks in (("KZ", NETWORKS), ("KG", NETWORKS[:1])):
+        write_month(path, first="2017-06-19", last="2017-06-19", country=country, networks=networks)
+    with Store(path) as store:
+        write_report(
+            store,
+            since="2017-06-19",
+            until="2017-06-19",
+            output=tmp_path,
+            generated="2017-07-11T00:00:00Z",
+            tool="sitewatch 0.1.0",
+        )
+    show(opened, tmp_path / "report.html")
+    assert opened.locator("section.incident:visible").count() == 2
+    choice = opened.locator("select[name=country]")
+    assert choice.locator("option").all_inner_texts() == ["all", "Kyrgyzstan", "Kazakhstan"]
+    choice.select_option("KG")
+    assert opened.locator("section.incident:visible").count() == 1
+    assert "in Kyrgyzstan" in opened.locator("section.incident:visible h2").inner_text()
+    assert opened.locator(".incidents tbody tr:visible").count() == 1
+    assert opened.locator(".grid thead th:visible").count() == 2
+
+
 def test_the_keyboard_goes_through_a_lane(opened: Page, report: Path) -> None:
     show(opened, report)
     lane = opened.locator("figure .wide svg .lane").first
