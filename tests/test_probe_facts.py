@@ -111,7 +111,7 @@ SITES = (
     *("alert", "swallowed", "unreachable", "long"),
 )
 # Worlds whose line is odd; nothing but the line is looked at.
-LINES = ("plain", "nat64", "vpn-filter", "antivirus", "captive-portal", "payment-wall")
+LINES = ("plain", "nat64", "vpn-filter", "antivirus", "payment-wall")
 
 
 def run(world: World, urls: list[str]) -> list[Record]:
@@ -264,8 +264,6 @@ def test_helpers_that_disagree_are_told_from_one_that_is_silent(odd: dict[str, R
         ("nat64", "nat64", True, False),
         ("tunnelled", "vpn-filter", True, False),
         ("intercepted", "antivirus", True, False),
-        ("portal_status", "captive-portal", 200, None),
-        ("state", "captive-portal", "captive", "up"),
         ("portal_status", "payment-wall", 200, None),
         ("state", "payment-wall", "captive", "up"),
     ],
