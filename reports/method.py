@@ -58,6 +58,12 @@ def method(analysis: Analysis, words: Words) -> tuple[str, ...]:
         ),
         rounding,
         text(
+            "Which failing measurements belong together is told by a model that learns from the "
+            "other sites on a line, and from the same site on other networks, how often "
+            "measurements fail for other reasons. The times between which an onset lies in nine "
+            "of ten cases come from it."
+        ),
+        text(
             "An incident is what the episodes of one site in one country make together. Networks "
             "that did not block are counted, and networks with too little data are counted apart."
         ),
