@@ -245,7 +245,9 @@ def _near(
         return np.zeros(len(at))
     start = float(data.seconds.min())
     span = float(data.seconds.max()) - start + 4 * HALF_DAY
-    keys = np.sort(group[rows] * span + data.seconds[rows] - start)
+    keys = data.seconds[rows] - start
+    keys += group[rows] * span
+    keys.sort()
     centre = group[at] * span + data.seconds[at] - start
     low = np.searchsorted(keys, centre - window[0], side="left")
     return (np.searchsorted(keys, centre + window[1], side="right") - low).astype(np.float64)
@@ -263,10 +265,11 @@ def _pooled(data: VerdictArrays) -> Flags:
 
 
 def _weights(pair: Ints, slot: Ints, pooled: Flags) -> Floats:
-    weight = np.ones(len(pair))
     rows = np.flatnonzero(pooled)
-    if len(rows):
-        key = pair[rows] * (int(slot.max()) + 1) + slot[rows]
-        _, inverse, count = np.unique(key, return_inverse=True, return_counts=True)
-        weight[rows] = 1.0 / count[inverse.reshape(-1)]
+    if not len(rows):
+        return np.broadcast_to(np.float64(1), len(pair))  # takes no room
+    weight = np.ones(len(pair))
+    key = pair[rows] * (int(slot.max()) + 1) + slot[rows]
+    _, inverse, count = np.unique(key, return_inverse=True, return_counts=True)
+    weight[rows] = 1.0 / count[inverse.reshape(-1)]
     return weight

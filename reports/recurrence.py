@@ -72,6 +72,8 @@ def recurrence_of(seconds: Floats, failing: Flags, opened: Flags) -> Recurrence 
     times = seconds[failing]
     spoken = (seconds >= times[0] - AROUND) & (seconds <= times[-1] + AROUND) & (opened | failing)
     fails = failing[spoken]
+    if 1 + int((fails[1:] & ~fails[:-1]).sum()) < OCCURRENCES:
+        return None
     hours = np.floor(seconds[spoken] / 3600.0).astype(np.int64)
     days_gone = hours // 24
     weekday, hour = (days_gone + _EPOCH_WEEKDAY) % 7, hours % 24

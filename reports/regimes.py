@@ -86,8 +86,10 @@ def regimes_of(data: VerdictArrays, model: Model | None = None) -> Regimes:
         for layout in layouts:
             rows = layout.taken
             emission = _emissions(data.kind[rows], noise.weight[rows], fails[rows], model)
-            found = layout.smoothed(emission, jumps=turn == model.passes - 1)
-            blocked[rows], begun[rows], ended[rows] = found
+            last = turn == model.passes - 1
+            blocked[rows], *jumps = layout.smoothed(emission, jumps=last)
+            if last:  # until then they take no room
+                begun[rows], ended[rows] = jumps
     return Regimes(blocked=blocked, begun=begun, ended=ended, stray=stray)
 
 
@@ -192,10 +194,10 @@ class _Layout:
         """Probabilities of a change since the reading before, by place."""
         model = self._model
         interval = np.maximum(np.diff(seconds, prepend=seconds[:1]), 60.0)
-        step = np.rint(np.log(interval) * _BINS_PER_E).astype(np.int64)
+        step = np.rint(np.log(interval) * _BINS_PER_E).astype(np.int16)
         low, high = int(step.min(initial=0)), int(step.max(initial=0))
         days = np.exp(np.arange(low, high + 1) / _BINS_PER_E) / DAY
-        self.bins = np.empty(len(step), dtype=np.int64)
+        self.bins = np.empty(len(step), dtype=np.int16)
         self.bins[self.place] = step - low
         self.into, self.out = np.empty((3, len(days))), np.empty((3, len(days)))
         for state, (share, end) in enumerate(zip(model.share, model.end, strict=True)):
