@@ -11,7 +11,7 @@ from reports.verdict_arrays import CONFIRMED, LIKELY, SILENT, Flags, Floats, Int
 HELD = 0.5  # from here on a reading counts as blocked
 SURE = 0.9  # a run that never gets there may be noise, and is only `possible`
 TOO_LITTLE = 0.2  # a failure at the very end of a series from here on is `possible` too
-EDGE = 0.01  # the part of the probability that a hard bracket may leave out on each side
+EDGE = 0.003  # the part of the probability that a hard bracket may leave out on each side
 _FLOOR = -40.0  # logarithm of as good as never
 
 
