@@ -24,7 +24,7 @@ NEAR = 2 * 3600.0  # seconds within which readings elsewhere tell about a readin
 HALF_DAY = 12 * 3600.0  # seconds, on either side, in which others of the network were to read
 # Pulls the rate of a slot towards that of all its sites where few are open on one side: by one
 # reading where the list is short and chance great, by less the more sites were read.
-_PULL_SITES = 6.0
+_PULL_SITES = 40.0
 # The most that one shared cause can explain of a failure: the site called down elsewhere; the site
 # failing in other countries in the same hours; others of the same network reading it open.
 # Failures on other networks of one country explain nothing: blocks by order look just so.

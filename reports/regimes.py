@@ -41,7 +41,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     onset: float = 1 / 60
-    share: tuple[float, float, float] = (0.3, 0.45, 0.25)
+    share: tuple[float, float, float] = (0.3, 0.55, 0.15)
     end: tuple[float, float, float] = (2.0, 1 / 20, 1 / 8)
     at_first: tuple[float, float, float] = (0.001, 0.05, 0.001)
     opens: tuple[float, float, float] = (0.01, 0.01, 0.4)
