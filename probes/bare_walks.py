@@ -63,12 +63,28 @@ async def _walk(
         answer, router = await one(trace, target, ttl)
         return ttl, answer, router, step.microseconds()
 
-    for ttl, answer, router, after in await asyncio.gather(*map(timed, range(1, most + 1))):
+    met = await asyncio.gather(*map(timed, range(1, most + 1)))
+    for ttl, answer, router, after in _without_early_resets(met) if method == "ack" else met:
         steps.add(ttl, answer, router, after)
         if answer not in GOES_ON:
             break
     del steps.hops[_end(steps.hops) :]
     return steps.record(stage, method, target, None, watch)
+
+
+def _without_early_resets(
+    met: list[tuple[int, WalkAnswer, str | None, int]],
+) -> list[tuple[int, WalkAnswer, str | None, int]]:
+    """Take resets for silence that a packet which came further, to a router, did not meet.
+
+    On a busy machine the answer to a SYN can be faster than the time to live is set after it; then
+    the acknowledgement went all the way.
+    """
+    furthest = max((ttl for ttl, answer, *_ in met if answer == "router"), default=0)
+    return [
+        (ttl, "silence" if answer == "reset" and ttl < furthest else answer, router, after)
+        for ttl, answer, router, after in met
+    ]
 
 
 def _end(hops: list[WalkHop]) -> int:

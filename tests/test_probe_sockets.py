@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from probes.bare_walks import _without_early_resets
 from probes.sockets import hear_icmp_errors, icmp_error, set_ttl, tcp_state
 from probes.tcp import connect
 from probes.trace import Stage
 from storage.failures import Failure
-from storage.records import Connect
+from storage.records import Connect, WalkAnswer
 from tests.lab_worlds import require_lab
 from tests.loopback import serving, trace
 
@@ -117,3 +118,16 @@ def test_the_router_at_which_a_packet_died_is_named(tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=30)
     number, words, sender, exceeded = json.loads(output)
     assert (number, words, sender, exceeded) == (113, "11/0", routers[1], True)
+
+
+def test_resets_that_came_too_early_are_told_by_what_came_further() -> None:
+    met: list[tuple[int, WalkAnswer, str | None, int]] = [
+        (1, "reset", None, 1),
+        (2, "router", "192.0.2.1", 1),
+        (3, "silence", None, 1),
+        (4, "reset", None, 1),
+        (5, "silence", None, 1),
+        (6, "reset", None, 1),
+    ]
+    answers = [answer for _, answer, *_ in _without_early_resets(met)]
+    assert answers == ["silence", "router", "silence", "reset", "silence", "reset"]
