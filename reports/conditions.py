@@ -14,6 +14,7 @@ from reports.evidence import Evidence
 from reports.filter_evidence import may_be_own_filter
 from reports.techniques import in_words, is_special
 from reports.text import plain
+from storage.failures import Failure
 from storage.records import Handshake, Layer
 
 # Failures that a server can cause by itself, by the visitor's country (design, two witnesses).
@@ -102,7 +103,9 @@ def forged_likely(e: Evidence) -> Finding | None:
     if may_be_own_filter(e):
         return None
     public = e.answers("udp")
-    telling = {a for a in e.false_answers if a in public or e.is_a_strangers(a)}
+    # A machine that refuses has no TLS for anybody: pages about blocks often stand on such.
+    refused = {s.address for s in e.connects if s.failure == Failure.CONNECTION_REFUSED}
+    telling = {a for a in e.false_answers if a in public | refused or e.is_a_strangers(a)}
     if not telling:
         return None
     words = {"name": plain(e.name), "address": plain(min(telling))}

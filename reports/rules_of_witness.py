@@ -82,8 +82,8 @@ WITNESS: tuple[Rule, ...] = (
         layer="dns",
         weight=1.55,
         needs="Repeats; the system resolver's address completes no valid TLS and nobody else "
-        "knows it, but somebody else answers there, it is reserved, or a public resolver gives it; "
-        "an encrypted resolver's does; a view from abroad reached the site.",
+        "knows it, but somebody else answers or refuses there, or it is reserved, or a public one "
+        "gives it; an encrypted resolver's does; a view from abroad reached the site.",
         reason="The system's resolver gave {address} for {name}, which completes no valid TLS "
         "and which nobody else knows; the address from an encrypted resolver does.",
         condition=conditions.forged_likely,

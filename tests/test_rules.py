@@ -244,9 +244,13 @@ def test_a_false_address_while_an_encrypted_answer_works_is_likely_forged() -> N
     assert verdict.rules == ["dns.forged"]
 
 
-@pytest.mark.parametrize(
-    "dead", [{"tls": TIMEOUT}, {"tcp": TIMEOUT}, {"tcp": "connection_refused"}]
-)
+def test_an_unknown_address_that_refuses_is_a_strangers() -> None:
+    steps = forged_loads(FORGED, tcp="connection_refused")
+    verdict = judge(case(measurement(steps, helpers=TWO_HELPERS[:1])))  # type: ignore[arg-type]
+    assert conclusion(verdict) == ("blocked", "dns", "forged-address", "likely")
+
+
+@pytest.mark.parametrize("dead", [{"tls": TIMEOUT}, {"tcp": TIMEOUT}])
 def test_an_unknown_address_at_which_nobody_answers_may_be_a_dead_edge(
     dead: dict[str, str],
 ) -> None:
