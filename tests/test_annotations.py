@@ -19,6 +19,7 @@ from storage.store import Store, StoreError
 from tests.month import write_month
 from tests.test_migrations import copy_rows, make_first_schema
 
+SITE = "https://foreignpolicy.com/"
 SOURCE = "https://news.example/minister?a=1&b=2"
 DENIAL = ("--date", "2017-06-20", "--text", "Minister denies blocking", "--source", SOURCE)
 EVIL = "<script>alert(1)</script> [x](http://evil.example) | =1+1 \u202e"
@@ -110,9 +111,9 @@ def test_annotations_change_nothing_that_is_concluded(database: Path, tmp_path: 
         ({"country": "KG"}, {"country": "KZ"}, False),
         ({"country": "KZ"}, {"country": "KZ"}, True),
         ({}, {"country": "KZ"}, True),
-        ({"target": "https://b.example/"}, {"urls": ["https://b.example/"]}, True),
-        ({"target": "https://c.example/"}, {"urls": ["https://b.example/"]}, False),
-        ({}, {"urls": ["https://b.example/"]}, True),
+        ({"target": SITE}, {"urls": [SITE]}, True),
+        ({"target": "https://c.example/"}, {"urls": [SITE]}, False),
+        ({}, {"urls": [SITE]}, True),
     ],
 )
 def test_a_report_tells_those_of_its_days_country_and_targets(

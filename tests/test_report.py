@@ -14,7 +14,7 @@ from reports.tables import document as document_of
 from storage.records import LineState
 from storage.store import Store
 from tests.histories import history
-from tests.month import write_month
+from tests.month import NETWORKS, write_month
 
 SCHEMA = json.loads(
     (Path(__file__).parent.parent / "docs" / "episodes.schema.json").read_text(encoding="utf-8")
@@ -152,12 +152,20 @@ def test_a_single_measurement_gives_a_sensible_page(tmp_path: Path) -> None:
     assert "1 measurement (1 site, 1 network) gave no episode" in page(tmp_path)
 
 
-@pytest.mark.parametrize(("state", "outages"), [("down", 0), ("foreign-cut", 1)])
+@pytest.mark.parametrize(
+    ("state", "networks", "outages"),
+    [("down", NETWORKS[:1], 0), ("down", NETWORKS, 1), ("foreign-cut", NETWORKS[:1], 1)],
+)
 def test_only_rounds_without_a_line_give_a_sensible_page(
-    tmp_path: Path, state: LineState, outages: int
+    tmp_path: Path, state: LineState, networks: list[tuple[int, str]], outages: int
 ) -> None:
-    days = {"first": "2017-06-12", "last": "2017-06-12"}
-    path = write_month(tmp_path / "off.db", states=[state] * 4, **days)  # type: ignore[arg-type]
+    path = write_month(
+        tmp_path / "off.db",
+        first="2017-06-12",
+        last="2017-06-12",
+        networks=networks,
+        states=[state] * 4,
+    )
     report(path, tmp_path, "2017-06-12", "2017-06-12")
     assert "the line was never up" in page(tmp_path)
     assert len(document(tmp_path)["outages"]) == outages

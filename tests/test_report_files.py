@@ -27,7 +27,7 @@ from storage.announcements import Announcement
 from storage.records import LineState, utc_seconds
 from storage.store import Store
 from tests.histories import history
-from tests.month import SITES, write_month
+from tests.month import NETWORKS, SITES, write_month
 from tests.test_report import EVIL, report
 
 ATOM = {"a": "http://www.w3.org/2005/Atom"}
@@ -106,14 +106,23 @@ def test_an_incident_is_a_row_in_the_columns_of_stop(month: Path) -> None:
     assert row["sitewatch_simulated"] == "true"
 
 
-@pytest.mark.parametrize(("state", "count"), [("down", 0), ("foreign-cut", 1)])
-def test_a_cut_line_is_a_row_too_and_a_dead_one_is_not(
-    tmp_path: Path, state: LineState, count: int
+@pytest.mark.parametrize(
+    ("state", "networks", "count"),
+    [("down", NETWORKS[:1], 0), ("down", NETWORKS, 1), ("foreign-cut", NETWORKS[:1], 1)],
+)
+def test_a_cut_line_is_a_row_too_and_one_dead_line_is_not(
+    tmp_path: Path, state: LineState, networks: list[tuple[int, str]], count: int
 ) -> None:
-    path = write_month(tmp_path / "x.db", first="2017-06-12", last="2017-06-12", states=[state] * 4)
+    path = write_month(
+        tmp_path / "x.db",
+        first="2017-06-12",
+        last="2017-06-12",
+        networks=networks,
+        states=[state] * 4,
+    )
     report(path, tmp_path, "2017-06-12", "2017-06-12")
     found = rows(tmp_path, "stop.csv")
-    assert [row["sitewatch_technique"] for row in found] == ["foreign-cut"] * count
+    assert [row["sitewatch_technique"] for row in found] == [state] * count
     assert all(row["end_date"] == "" for row in found)  # not up again as far as anybody saw
 
 
