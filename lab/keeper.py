@@ -100,7 +100,8 @@ def _be_first(control: socket.socket, order: Order) -> None:
     try:
         namespaces = _make_namespaces(plan, order)
     except (Missing, OSError) as error:
-        control.send(json.dumps({"missing": str(error)}).encode())
+        with contextlib.suppress(BrokenPipeError):
+            control.send(json.dumps({"missing": str(error)}).encode())
         return
     children = _start(plan, order, namespaces, clock)
     if children is None:
@@ -108,8 +109,9 @@ def _be_first(control: socket.socket, order: Order) -> None:
     clients = [space for name in plan.networks for space in [namespaces[name]]]
     own = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("user", "pid")]
     descriptors = [*own, *(fd for space in clients for fd in (space.network, space.mounts))]
-    socket.send_fds(control, [json.dumps({"ready": list(plan.networks)}).encode()], descriptors)
-    _wait_for_end(control, children, clock)
+    with contextlib.suppress(BrokenPipeError):  # whoever wanted the world has gone
+        socket.send_fds(control, [json.dumps({"ready": list(plan.networks)}).encode()], descriptors)
+        _wait_for_end(control, children, clock)
 
 
 def _wait_for_end(control: socket.socket, children: dict[int, str], clock: ScenarioClock) -> None:

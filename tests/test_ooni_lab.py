@@ -113,7 +113,7 @@ def test_a_public_export_has_no_exact_time_and_the_same_conclusion(
         for key in ("queries", "tcp_connect", "tls_handshakes", "requests")
         for event in document["test_keys"][key]
     ]
-    assert {event["t0"] for event in events} == {0.0}
+    assert {event["t0"] % 600 for event in events} == {0.0}
     written = json.dumps(document)
     for step in runs[name].main["steps"]:
         assert step["start"] not in written

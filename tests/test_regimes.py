@@ -142,8 +142,8 @@ def test_a_block_of_one_of_two_fifths_or_of_most_of_the_list_is_found(blocked: i
         if blocked < SITES / 2:
             assert (onset, end) == ((38, 40), (50, 52))
         else:  # the outermost failures might still be a bad hour, and the brackets say so
-            assert onset in ((38, 40), (38, 42))
-            assert end in ((50, 52), (48, 52))
+            assert onset in ((38, 40), (38, 42), (38, 44))
+            assert end in ((50, 52), (48, 52), (46, 52))
 
 
 def test_a_vantage_that_often_fails_needs_more_to_be_believed() -> None:
