@@ -104,8 +104,12 @@ async def try_question(prober: Prober, trace: Trace, stage: Stage, arm: Contrast
     if arm.name is None:
         return None
     timeout = prober.settings.limits.dns_timeout
-    asked = await look_up_udp(trace, stage, arm.name, ["A"], arm.address, timeout)
-    await asked.settle()
+    await prober.patiently(_ask(trace, stage, arm.name, arm.address, timeout))
     step = trace.steps[-1]
     assert isinstance(step, Lookup)
     return bool(step.replies)
+
+
+async def _ask(trace: Trace, stage: Stage, name: str, server: str, timeout: float) -> None:
+    asked = await look_up_udp(trace, stage, name, ["A"], server, timeout)
+    await asked.settle()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from probes.agreement import agreement_of
 from probes.arms import DNS_PORT, HTTP_PORT, try_hello, try_question
 from probes.contrasts import MOST_TRIES, TryArm, plan, run_contrasts
+from probes.deadline import in_time
 from probes.locate import Place, locate, see_where_it_ends
 from probes.paired import run_paired
 from probes.prober import Prober
@@ -58,7 +59,7 @@ class Experiment:
 
 def experiments(prober: Prober, measured: Measurement) -> list[Experiment]:
     """Return the follow-ups that the facts call for and the tier allows."""
-    if prober.settings.tier == "browser-like" or not prober.line_is_up:
+    if prober.settings.tier == "browser-like" or not prober.line_is_up or not measured.complete:
         return []
     last = max((step.attempt for step in measured.steps), default=0)
     wrong = looks_wrong(measured.steps, measured.helpers, last)  # no reload went well
@@ -182,7 +183,10 @@ async def follow_up(
     keep: Keep,
     budget: Budget,
 ) -> tuple[str, Measurement] | None:
-    """Run one experiment and keep it; None where the budget or the line allows it no more."""
+    """Run one experiment and keep it; None where the budget or the line allows it no more.
+
+    One that takes too long is given up and kept as incomplete.
+    """
     now = prober.clock.wall()
     if not prober.line_is_up:
         return None
@@ -191,10 +195,10 @@ async def follow_up(
     if not budget.take(measured.url, now):
         return None
     own, started = prober.trace(), utc_text(now)
-    complete, kept = False, ""
+    ended, complete, kept = False, False, ""
     try:
-        await experiment.run(own)
-        complete = True
+        complete = await in_time(experiment.run(own))
+        ended = True
     finally:
         record = record_of(
             prober,
@@ -205,7 +209,7 @@ async def follow_up(
             complete=complete,
             follows=measured_id,
         )
-        if complete or own.steps:
+        if ended or own.steps:
             kept = await keep(record, prober.own.scrub_blobs(own.blobs))
     return kept, record
 

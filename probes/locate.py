@@ -80,7 +80,8 @@ async def locate(prober: Prober, trace: Trace, place: Place) -> None:
     if place.kind == "question":
         await _locate_question(prober, trace, suspect, conspicuous=conspicuous)
         return
-    await walk_beside(prober, trace, Endpoint(suspect.address, suspect.port), Stage("ttl-walk"))
+    endpoint = Endpoint(suspect.address, suspect.port)
+    await prober.patiently(walk_beside(prober, trace, endpoint, Stage("ttl-walk")))
     neutral = next((each.name for each in prober.neutrals if each.name != suspect.name), None)
     most = MOST_HOPS
     if neutral is not None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from probes.deadline import in_time
 from probes.followups import Budget, experiments, follow_up, record_of
 from probes.followups import Keep as Keep
 from probes.helpers import ask_helper, endpoints_of
@@ -42,20 +43,20 @@ async def measure(
 
     None where the line is no longer up: then nothing is measured. `line_again` is called when
     much fails, to look at the line. When cancelled, what was found so far is kept as incomplete
-    before the cancellation goes on.
+    before the cancellation goes on; so it is when the measurement takes too long.
     """
     async with prober.slots.taken():
         if not prober.line_is_up:
             return None
         trace = prober.trace()
         started = utc_text(prober.clock.wall())
-        complete = False
+        ended = complete = False
         try:
-            await _observe(prober, trace, url, line_again)
-            complete = True
+            complete = await in_time(_observe(prober, trace, url, line_again))
+            ended = True
         finally:
             record = record_of(prober, trace, url, started, round_id, complete=complete)
-            if complete or trace.steps:
+            if ended or trace.steps:
                 kept = await keep(record, prober.own.scrub_blobs(trace.blobs))
         follow_ups: list[tuple[str, Measurement]] = []
         for experiment in experiments(prober, record):
@@ -85,7 +86,8 @@ async def _observe(
         _note_paces(prober, trace)
         wrong = looks_wrong(trace.steps, trace.helpers, 0)
         if prober.note(wrong=wrong):
-            await line_again()
+            async with prober.idle():
+                await line_again()
         if wrong and prober.line_is_up:
             await _reload(prober, trace, url)
     finally:

@@ -18,8 +18,9 @@ class _Turn:
 class Shares:
     """A number of shares; whoever asked first is served first, and those who return before them.
 
-    Nobody may ask for more while holding some, except where those he holds come free by themselves
-    in bounded time.
+    Nobody may wait for more of them while holding some, nor may any two kinds of shares be waited
+    for while holding the other: of slots and sockets a slot may be waited for with sockets in hand,
+    but sockets never with a slot in hand, which is lent first. Else all wait for one another.
     """
 
     def __init__(self, most: int) -> None:
@@ -40,12 +41,18 @@ class Shares:
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
-        """Let others have the one share that is held, and have one again before newcomers."""
+        """Let others have the one share that is held, and have one again before newcomers.
+
+        Whom an exception drives out waits for nothing: he has his share again at once, beyond what
+        there is if need be, since he is about to return it.
+        """
         self._give(1)
         try:
             yield
-        finally:
             await self._take(1, self._returning)
+        except BaseException:
+            self._free -= 1
+            raise
 
     async def _take(self, count: int, queue: deque[_Turn]) -> None:
         ahead = self._returning or (queue is self._waiting and self._waiting)
@@ -57,8 +64,9 @@ class Shares:
         try:
             await turn.come
         except asyncio.CancelledError:
-            if turn.come.done() and not turn.come.cancelled():
-                self._give(count)  # the turn had come already
+            came = turn.come.done() and not turn.come.cancelled()  # the turn had come already
+            turn.come.cancel()
+            self._give(count if came else 0)  # others may have waited behind this one only
             raise
 
     def _give(self, count: int) -> None:

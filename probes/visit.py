@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -188,7 +189,9 @@ class Visit:
         evidence; that reply is not followed any further.
         """
         tried = [*addresses.system, *addresses.others]
-        async with self.trace.sockets.taken(len(tried)):
+        async with AsyncExitStack() as held:
+            sockets = held.enter_async_context(self.trace.sockets.taken(len(tried)))
+            await self.patiently(sockets)
             opened = await self.patiently(
                 asyncio.gather(*(self._open(stage, parts, each) for each in tried))
             )

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from probes.shares import Shares
 
@@ -118,3 +123,122 @@ async def test_a_turn_that_comes_to_somebody_cancelled_goes_on() -> None:
     assert users.began == ["c"]
     users.may_end["c"].set()
     await tasks[1]
+
+
+async def test_who_waited_behind_somebody_cancelled_waits_no_longer() -> None:
+    users = Users(Shares(3))
+    tasks = [asyncio.create_task(users.use(*each)) for each in [("a", 2), ("many", 3), ("b", 1)]]
+    await turn()
+    tasks[1].cancel()
+    await turn()
+    assert users.began == ["a", "b"]
+    for name in "ab":
+        users.may_end[name].set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_who_lent_and_is_cancelled_does_not_wait_for_a_share() -> None:
+    users = Users(Shares(1))
+    lender = asyncio.create_task(users.lend("lender"))
+    await turn()
+    others = [asyncio.create_task(users.use(name)) for name in "ab"]
+    await turn()
+    lender.cancel()
+    await turn()
+    assert lender.cancelled()
+    assert users.began == ["a"]  # what was owed for a moment has made no share more
+    users.may_end["a"].set()
+    await turn()
+    assert users.began == ["a", "b"]
+    users.may_end["b"].set()
+    await asyncio.gather(*others)
+
+
+@dataclass
+class Many:
+    """Users of two kinds of shares in the order that is allowed, and how many hold some."""
+
+    slots: Shares
+    sockets: Shares
+    holding: dict[str, int] = field(default_factory=lambda: {"slots": 0, "sockets": 0})
+
+    async def work(self, steps: list[tuple[str, int]]) -> None:
+        async with self._counted("slots", self.slots.taken(), 1):
+            for what, count in steps:
+                if what == "fails":
+                    raise EOFError
+                await self._step(what, count)
+
+    async def _step(self, what: str, count: int) -> None:
+        if what == "runs":
+            for _ in range(count):
+                await asyncio.sleep(0)
+            return
+        async with AsyncExitStack() as held:
+            async with self._lent():
+                wanted = min(count, 3)
+                await held.enter_async_context(
+                    self._counted("sockets", self.sockets.taken(count), wanted)
+                )
+            await asyncio.sleep(0)
+            async with self._lent():
+                await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[None]:
+        async with self.slots.lent():
+            self.holding["slots"] -= 1
+            try:
+                yield
+            finally:
+                self.holding["slots"] += 1
+
+    @asynccontextmanager
+    async def _counted(
+        self, kind: str, taken: AbstractAsyncContextManager[None], count: int
+    ) -> AsyncIterator[None]:
+        async with taken:
+            self.holding[kind] += count
+            try:
+                assert self.holding["sockets"] <= 3
+                yield
+            finally:
+                self.holding[kind] -= count
+
+
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(["runs", "sockets", "sockets", "fails"]), st.integers(1, 4)),
+    max_size=5,
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    work=st.lists(_STEPS, min_size=1, max_size=8),
+    cancelled=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=12),
+)
+def test_whatever_happens_all_shares_come_back_and_nobody_waits_for_ever(
+    work: list[list[tuple[str, int]]], cancelled: list[tuple[int, int]]
+) -> None:
+    async def story() -> None:
+        many = Many(Shares(2), Shares(3))
+        tasks = [asyncio.create_task(many.work(steps)) for steps in work]
+        for number, turns in cancelled:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            tasks[number % len(tasks)].cancel()  # some of them twice, also while they clean up
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert all(task.done() for task in tasks), "somebody waits for ever"
+        assert many.holding == {"slots": 0, "sockets": 0}
+        for shares, most in ((many.slots, 2), (many.sockets, 3)):
+            await _once(lambda shares=shares, most=most: shares.taken(most))  # type: ignore[misc]
+            users = Users(shares)
+            more = [asyncio.create_task(users.use(f"{one}")) for one in range(most + 1)]
+            await turn()
+            assert len(users.began) == most
+            for task in more:
+                task.cancel()
+            await asyncio.gather(*more, return_exceptions=True)
+
+    asyncio.run(story())
