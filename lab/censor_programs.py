@@ -1,6 +1,6 @@
 """The programs to which censors divert connections: men in the middle, altering proxies, resolvers.
 
-Each listens at every address of the servers, at the port that its rule was given.
+Each listens at every address of the servers and helpers, at the port that its rule was given.
 """
 
 from __future__ import annotations
@@ -34,14 +34,18 @@ _BACKLOG = 256
 
 
 async def serve_programs(
-    plan: Plan, resolvers: Resolvers, pki_folder: Path, clock: ScenarioClock
+    plan: Plan, resolvers: Resolvers | None, pki_folder: Path, clock: ScenarioClock
 ) -> None:
-    """Begin to serve the program of each rule that diverts."""
+    """Begin to serve the program of each rule that diverts, in the namespace of this process.
+
+    `resolvers` is None abroad, where nobody asks for names.
+    """
     for number, censor in enumerate(plan.scenario.censors):
         for port in DIVERTED_PORTS.get(censor.kind, ()):
             own_port = diverted_port(number, port)
             if censor.kind == "dns-divert":
-                await _serve_resolver(plan, resolvers, censor, own_port)
+                if resolvers is not None:
+                    await _serve_resolver(plan, resolvers, censor, own_port)
                 continue
             program = _Program(plan, censor, port, _interception(censor, pki_folder, clock))
             for family in (socket.AF_INET, socket.AF_INET6):

@@ -157,7 +157,7 @@ def _start(
 
     def run_helpers() -> None:
         enter(namespaces[ABROAD].network)
-        asyncio.run(serve_helpers(plan, certificates, Path(order.ca), ready))
+        asyncio.run(serve_helpers(plan, certificates, Path(order.ca), clock, ready))
 
     def run_middle(middle: Middle) -> None:
         enter(namespaces[middle.name].network)

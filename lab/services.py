@@ -35,7 +35,11 @@ async def serve_everything(
 
 
 async def serve_helpers(
-    plan: Plan, certificates: dict[str, Path], ca: Path, ready: Callable[[], None]
+    plan: Plan,
+    certificates: dict[str, Path],
+    ca: Path,
+    clock: ScenarioClock,
+    ready: Callable[[], None],
 ) -> None:
     """Serve the helpers for ever; dead ones are left to the path, which swallows their packets."""
     trusted = ssl.create_default_context(cafile=ca)
@@ -53,5 +57,6 @@ async def serve_helpers(
         for address in planned.everywhere:
             await serve_http(helper.responder(), address, 443, context)
             await serve_http(helper.responder(), address, 80)
+    await serve_programs(plan, None, ca.parent, clock)  # censors divert what goes to helpers too
     ready()
     await asyncio.Event().wait()
