@@ -19,7 +19,17 @@ from storage.records import Handshake, Layer
 
 # Failures that a server can cause by itself, by the visitor's country (design, two witnesses).
 SERVER_CAN_CAUSE = frozenset(
-    ["timeout", "reset", "closed", "alert", "refused", "unreachable", "stalled", "truncated"]
+    [
+        "timeout",
+        "reset",
+        "closed",
+        "alert",
+        "not-tls",
+        "refused",
+        "unreachable",
+        "stalled",
+        "truncated",
+    ]
 )
 # Of RFC 8914: bogus or missing signatures and keys, no reachable authority, a network error.
 TROUBLE_OF_A_ZONE = frozenset({6, 7, 8, 9, 10, 11, 12, 22, 23})

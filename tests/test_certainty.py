@@ -69,6 +69,8 @@ PAGE = {"title": "Blocked"}
 ROWS: list[tuple[str, list[Step], str, list[Step], Sequence[str | None]]] = [
     ("tls", loads(3, tls=TIMEOUT), "", arms(),
      ("suspected", "suspected", "confirmed", "confirmed")),
+    ("answered in TLS", loads(3, tls="ssl_not_tls"), "", arms(failure="ssl_not_tls"),
+     ("suspected", "suspected", "confirmed", "confirmed")),
     ("clear", clear_loads(failure=TIMEOUT), PLAIN, requests(NAMED, failure=TIMEOUT),
      ("suspected", "suspected", "confirmed", "confirmed")),
     ("page", clear_loads(**PAGE), PLAIN, requests(NAMED, **PAGE),
