@@ -23,6 +23,7 @@ from probes.shares import Shares
 from probes.suspicion import Suspect
 from probes.trace import Stage, Trace
 from probes.visit import Visit
+from sitewatch.daemon import LONGEST_ROUND
 from storage.records import Line, Measurement, Record, Vantage, record_id
 
 _LIMITS = Limits(
@@ -178,3 +179,7 @@ async def test_a_network_that_timed_out_is_not_taken_for_the_deadline() -> None:
 
     with pytest.raises(TimeoutError, match="of its own"):
         await deadline.in_time(fails())
+
+
+def test_targets_are_given_up_before_the_daemon_gives_up_the_round() -> None:
+    assert deadline.MOST_SECONDS < LONGEST_ROUND
