@@ -12,13 +12,13 @@ import socket
 from probes.addresses import family_of
 from probes.errors import NETWORK_ERRORS, failure_of
 from probes.sockets import hear_icmp_errors, set_ttl
-from probes.tcp import connect
 from probes.trace import Stage, Trace
 from probes.walks import (
     ENDS_AFTER_SILENCE,
     GOES_ON,
     MOST_HOPS,
     SLACK,
+    Opener,
     Steps,
     Target,
     answer_of,
@@ -27,6 +27,7 @@ from probes.walks import (
 from storage.failures import Failure
 from storage.records import Walk, WalkAnswer
 
+_UNTIL_REPEATED = 0.5  # seconds more than two round trips: the kernel repeats what was lost
 _BESIDE_AN_ERROR = 0.25  # seconds for which an answer is waited for after a router's error
 
 
@@ -35,19 +36,22 @@ async def walk_many_names(
 ) -> Walk:
     """Send `data` on a connection of its own for every time to live, one after the other."""
     watch, steps = trace.watch(), Steps(trace)
+    opener = Opener(trace, stage, target, timeout)
     failure = None
     for ttl in range(1, MOST_HOPS + 1):
-        opened = await connect(trace, stage, target.address, target.port, timeout)
-        failed = trace.steps.pop()
-        if opened is None:
-            failure = Failure(failed.failure or Failure.UNKNOWN)
+        opening = await opener.open()
+        if isinstance(opening, Failure):
+            failure = opening
             break
+        opened, round_trip = opening
         step = trace.watch()
         try:
             hear_icmp_errors(opened.sock)
             set_ttl(opened.sock, ttl)
             await opened.send(data)
-            answer = await heard(opened.sock, failed.duration_us / 1e6 * 1.25 + SLACK * 3)
+            answer = await heard(opened.sock, 1.25 * round_trip + 3 * SLACK)
+            if answer == "silence":  # the kernel sends it again, as far as before
+                answer = await heard(opened.sock, 2 * round_trip + _UNTIL_REPEATED)
         except NETWORK_ERRORS as error:
             failure = failure_of(error)
             break

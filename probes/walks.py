@@ -37,6 +37,8 @@ ENDS_AFTER_SILENCE = 5  # times to live in a row that nobody answers
 _REPETITION_MS = 1000  # the longest wait of the kernel before it repeats a segment
 _REPETITION_PATIENCE = 3.0  # seconds until a repetition is given up
 _POLL = 0.01
+_SPARE_CONNECTIONS = 2  # of one walk, for those that time out
+_LASTS_LONGER_MS = 2 * MOST_HOPS * _REPETITION_MS  # than any walk: else the kernel gives up first
 GOES_ON = frozenset({"router", "silence"})
 SLACK = 0.05  # seconds more than a round trip, less than any kernel's first repetition
 
@@ -165,6 +167,32 @@ async def heard(sock: socket.socket, seconds: float) -> WalkAnswer:
             raise
 
 
+class Opener:
+    """Opens the connections of one walk, which alone is recorded.
+
+    Those that time out are tried again from another port, a few times in all: SYNs get lost, and a
+    box may still cut the port of an earlier connection, which the kernel is free to use once more.
+    """
+
+    def __init__(self, trace: Trace, stage: Stage, target: Target, timeout: float) -> None:
+        self._trace, self._stage, self._target = trace, stage, target
+        self._timeout = timeout
+        self._spare = _SPARE_CONNECTIONS
+
+    async def open(self) -> tuple[Connection, float] | Failure:
+        """Return a connection and its round trip in seconds, or why there is none."""
+        address, port = self._target.address, self._target.port
+        while True:
+            opened = await connect(self._trace, self._stage, address, port, self._timeout)
+            step = self._trace.steps.pop()
+            if opened is not None:
+                return opened, step.duration_us / 1e6
+            failure = Failure(step.failure or Failure.UNKNOWN)
+            if failure != Failure.TIMEOUT or not self._spare:
+                return failure
+            self._spare -= 1
+
+
 # --- one connection, one name --------------------------------------------------------------------
 
 
@@ -193,17 +221,14 @@ async def walk_one_name(
     else every step takes twice as long as the last.
     """
     watch, steps = trace.watch(), Steps(trace)
-    opened = await connect(trace, stage, target.address, target.port, timeout)
-    if opened is None:
-        failed = trace.steps.pop()  # the walk says the same
-        return steps.record(
-            stage, method, target, Failure(failed.failure or "unknown_failure"), watch
-        )
-    round_trip = watch.microseconds() / 1e6
+    opening = await Opener(trace, stage, target, timeout).open()
+    if isinstance(opening, Failure):
+        return steps.record(stage, method, target, opening, watch)
+    opened, round_trip = opening
     failure = None
     try:
-        trace.steps.pop()
         opened.sock.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, _REPETITION_MS)
+        opened.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LASTS_LONGER_MS)
         hear_icmp_errors(opened.sock)
         window = 1.25 * round_trip + SLACK
         await _raise_ttl(trace, steps, opened, data, window, most)
@@ -217,11 +242,13 @@ async def walk_one_name(
 async def _raise_ttl(
     trace: Trace, steps: Steps, opened: Connection, data: bytes, window: float, most: int
 ) -> None:
+    """Try every time to live once, and the first of a silence twice: its packet may be lost."""
     sent_again, watch = 0, trace.watch()
     answer: WalkAnswer | None = None
-    for ttl in range(1, most + 1):
+    ttl, twice = 1, False
+    while ttl <= most:
         set_ttl(opened.sock, ttl)  # of the next repetition, whenever the kernel makes it
-        if ttl == 1:
+        if not steps.hops:
             await opened.send(data)
         else:
             late, answer = await _until_repeated(opened.sock, sent_again)
@@ -234,10 +261,15 @@ async def _raise_ttl(
                 return  # this kernel does not repeat, or no longer
             sent_again = state.retransmissions
         answer = answer or await heard(opened.sock, window)
-        steps.add(ttl, answer, None, watch.microseconds())
+        if not twice:
+            steps.add(ttl, answer, None, watch.microseconds())
+        elif answer != "silence":
+            steps.replace_last(answer)
         watch = trace.watch()
         if answer not in GOES_ON or steps.silent_at_end() >= ENDS_AFTER_SILENCE:
             return
+        twice = not twice and steps.silent_at_end() == 1
+        ttl += not twice
 
 
 async def _until_repeated(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,9 +16,13 @@ import pytest
 from lab.network import World
 from lab.plan import make_plan
 from lab.scenario import Scenario, load_scenario
+from probes.clock import SystemClock
 from probes.locate import client_hello, neighbour_of, request
-from probes.walks import MOST_HOPS, UNSTORED_HOPS
+from probes.own import OwnAddresses
+from probes.trace import Stage, Trace
+from probes.walks import MOST_HOPS, UNSTORED_HOPS, Opener, Target
 from reports.locating import located
+from storage.failures import Failure
 from storage.records import Walk, WalkHop
 from tests.lab_worlds import require_lab
 from tests.walker import Place
@@ -97,6 +103,7 @@ def test_the_hop_of_droppers_and_injectors_is_named_from_2_to_12(tmp_path: Path)
     with World(scenario, seed=seed) as world:
         addresses = world.plan.everywhere("far.example")
         wanted = places(addresses)
+        _let_the_kernel_give_up_early(world)
         process = world.popen(
             world.clients[0],
             [sys.executable, "-m", "tests.walker", msgspec.json.encode(list(wanted)).decode()],
@@ -116,11 +123,35 @@ def test_the_hop_of_droppers_and_injectors_is_named_from_2_to_12(tmp_path: Path)
         assert all(entry.ttl > UNSTORED_HOPS for walk in walks for entry in walk.hops)
 
 
+def _let_the_kernel_give_up_early(world: World) -> None:
+    """Have the client's kernel end connections after fewer repetitions than a walk needs."""
+    order = "echo 5 > /proc/sys/net/ipv4/tcp_retries2"
+    assert world.popen(world.clients[0], ["sh", "-c", order]).wait(timeout=30) == 0
+
+
 def _ways_are_long_enough(scenario: Scenario, seed: int) -> bool:
     """Tell whether every censor stands on the way to what it censors."""
     plan = make_plan(scenario, seed)
     ends = (*plan.everywhere("far.example"), *RESOLVERS)
     return all(len(plan.route("home", address).routers) >= max(HOPS) for address in ends)
+
+
+def test_a_walk_tries_connections_that_time_out_a_few_times_more() -> None:
+    """A listener whose queue is full drops every SYN, as a box does that cut the port before."""
+    trace = Trace(SystemClock(), OwnAddresses())
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address, port = full.getsockname()
+        waiting = socket.create_connection((address, port))
+        opener = Opener(trace, Stage("ttl-walk"), Target(address, port), 0.2)
+        before = trace.next_connection()
+        assert asyncio.run(opener.open()) == Failure.TIMEOUT
+        assert trace.next_connection() - before == 4  # three were tried
+        full.accept()[0].close()
+        waiting.close()
+        opened = asyncio.run(opener.open())
+        assert isinstance(opened, tuple)
+        opened[0].close()
+    assert trace.steps == []
 
 
 # --- what the walks say together ----------------------------------------------------------------
