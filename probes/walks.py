@@ -243,11 +243,12 @@ async def _raise_ttl(
     trace: Trace, steps: Steps, opened: Connection, data: bytes, window: float, most: int
 ) -> None:
     """Try every time to live once, and the first of a silence twice: its packet may be lost."""
-    sent_again, watch = 0, trace.watch()
+    watch = trace.watch()
     answer: WalkAnswer | None = None
     ttl, twice = 1, False
     while ttl <= most:
         set_ttl(opened.sock, ttl)  # of the next repetition, whenever the kernel makes it
+        sent_again = _sent_again(opened.sock)  # with the time to live before
         if not steps.hops:
             await opened.send(data)
         else:
@@ -256,10 +257,8 @@ async def _raise_ttl(
                 steps.replace_last(late)
             if late not in {None, "router"}:
                 return
-            state = tcp_state(opened.sock)
-            if state is None or state.retransmissions <= sent_again:
+            if _sent_again(opened.sock) <= sent_again:
                 return  # this kernel does not repeat, or no longer
-            sent_again = state.retransmissions
         answer = answer or await heard(opened.sock, window)
         if not twice:
             steps.add(ttl, answer, None, watch.microseconds())
@@ -270,6 +269,12 @@ async def _raise_ttl(
             return
         twice = not twice and steps.silent_at_end() == 1
         ttl += not twice
+
+
+def _sent_again(sock: socket.socket) -> int:
+    """Return how many segments the kernel has sent again; 0 where it does not tell."""
+    state = tcp_state(sock)
+    return state.retransmissions if state is not None else 0
 
 
 async def _until_repeated(
@@ -283,12 +288,10 @@ async def _until_repeated(
     late: WalkAnswer | None = None
     deadline = loop.time() + _REPETITION_PATIENCE
     while loop.time() < deadline:
-        state = tcp_state(sock)
-        if state is None or state.retransmissions > before:
+        if _sent_again(sock) > before:
             break
         answer = await heard(sock, _POLL)
-        state = tcp_state(sock)
-        if answer != "silence" and state is not None and state.retransmissions > before:
+        if answer != "silence" and _sent_again(sock) > before:
             return late, answer
         if answer != "silence":
             late = answer

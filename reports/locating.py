@@ -29,16 +29,21 @@ _ANSWERS = {
 
 
 class Located(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found: `hop` is where `what` happens, `peer_at` how far away the address is."""
+    """What was found: `hop` is where `what` happens, `peer_at` how far away the address is.
+
+    `hop_at_most` is set where routers from `hop` on are silent to every walk, so that it happens
+    somewhere up to there.
+    """
 
     address: str
     name: str | None
     what: What
     hop: int | None = None
+    hop_at_most: int | None = None
     answer: str | None = None
     peer_at: int | None = None
     before_asn: int | None = None  # network of the last router that answered before the hop
-    at_asn: int | None = None  # network of the router at the hop
+    at_asn: int | None = None  # network of the router at the hop, or at the last that it may be
     by_name: bool | None = None  # a neutral name came through on the same way
     sentence: str = ""
 
@@ -56,14 +61,16 @@ def located(walks: Sequence[Walk], words: Words = ENGLISH) -> Located | None:
     peer_at = None if cut is not None and cut.how != "silence" else _peer_at(syn, control)
     found = Located(address=address, name=named.name if named else None, what="unknown")
     what, hop, answer = _what(syn, cut, named, peer_at)
+    at_most = _at_most(hop, syn, control) if what == "swallowed" else None
     found = msgspec.structs.replace(
         found,
         what=what,
         hop=hop,
+        hop_at_most=at_most,
         answer=answer,
         peer_at=peer_at,
         before_asn=_asn(walks, (hop or 0) - 1),
-        at_asn=_asn(walks, hop or 0),
+        at_asn=_asn(walks, at_most or hop or 0),
         by_name=None if control is None or named is None else control.answered_at == peer_at,
     )
     return msgspec.structs.replace(found, sentence=_sentence(found, words))
@@ -101,6 +108,16 @@ def _what(
     if named.silent_from is not None and (peer_at is None or named.silent_from <= peer_at):
         return "swallowed", named.silent_from, None
     return "unknown", None, None
+
+
+def _at_most(hop: int | None, *others: Walk | None) -> int | None:
+    """Return the first hop behind `hop` that answers others, None where that one does itself."""
+    answering = {walk.answered_at for walk in others if walk is not None}
+    answering |= {
+        each.ttl for walk in others if walk for each in walk.hops if each.answer == "router"
+    }
+    first = min((ttl for ttl in answering if ttl and ttl >= (hop or 0)), default=None)
+    return None if first == hop else first
 
 
 def _asn(walks: Iterable[Walk], ttl: int) -> int | None:
@@ -143,7 +160,8 @@ def _sentence(found: Located, words: Words) -> str:
 
 def _where(found: Located, words: Words) -> str:
     networks = [f"AS{asn}" for asn in (found.before_asn, found.at_asn) if asn is not None]
-    of = f"{found.hop}/{found.peer_at}" if found.peer_at else f"{found.hop}"
+    of = f"{found.hop}–{found.hop_at_most}" if found.hop_at_most else f"{found.hop}"
+    of += f"/{found.peer_at}" if found.peer_at else ""
     if not networks:
         return words.text("at hop {hop}", hop=of)
     if len(set(networks)) == 1:

@@ -119,6 +119,7 @@ def test_the_hop_of_droppers_and_injectors_is_named_from_2_to_12(tmp_path: Path)
         result = located(walks)
         assert result is not None
         assert (result.what, result.hop) == expected, (place, walks)
+        assert result.hop_at_most is None or expected[1] <= UNSTORED_HOPS
         assert result.peer_at == lengths[place.address]
         assert all(entry.ttl > UNSTORED_HOPS for walk in walks for entry in walk.hops)
 
@@ -199,6 +200,19 @@ def test_what_is_found_follows_from_the_walks(
     assert (found.what, found.hop) == (what, hop)
     assert found.sentence.endswith(".")
     assert hop is None or f"hop {hop}" in found.sentence
+
+
+def test_silent_routers_before_a_box_leave_open_where_it_stands() -> None:
+    """Routers 4 and 5 answer nobody, so that a box before 5 or 6 looks like one before 4."""
+    hops = [WalkHop(ttl=ttl, answer="router", asn=None, after_us=1) for ttl in (3, 6, 7, 8)]
+    syn = msgspec.structs.replace(SYN, hops=hops)
+    found = located([syn, CONTROL, named(silent_from=4, last_router=3)])
+    assert found is not None
+    assert (found.hop, found.hop_at_most) == (4, 6)
+    assert "at hop 4–6/9" in found.sentence
+    sure = located([syn, CONTROL, named(silent_from=6, last_router=3)])
+    assert sure is not None
+    assert (sure.hop, sure.hop_at_most) == (6, None)
 
 
 def test_no_walk_says_nothing() -> None:
