@@ -123,8 +123,9 @@ def _read(path: str) -> Sequence[crypto.X509]:
 
 def _judge(roots: _Roots, chain: Sequence[bytes], name: str, at: float) -> ChainVerdict:
     try:
-        leaf, *others = [crypto.X509.from_cryptography(_parsed(der)) for der in chain]
-        names = alternative_names(leaf.to_cryptography())
+        parsed, *more = [_parsed(der) for der in chain]
+        names = alternative_names(parsed)
+        leaf, *others = map(crypto.X509.from_cryptography, (parsed, *more))
     except _UNREADABLE as error:
         because = f"a certificate does not parse: {type(error).__name__}"
         return ChainVerdict(False, Failure.TLS_INVALID_CERTIFICATE, because)
