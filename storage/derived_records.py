@@ -66,7 +66,8 @@ _RECORD = (
 )
 _VANTAGE = ("id", "kind", "country", "asn", "network", "networks_table", "source")
 _LINE = (
-    *("state", "ipv4", "ipv6", "resolver_asn", "diverted", "nat64", "intercepted"),
+    *("state", "ipv4", "ipv6", "resolver_asn", "resolver_at_home", "resolver_elsewhere"),
+    *("diverted", "nat64", "intercepted"),
     "portal_status",
 )
 _STEP = (
