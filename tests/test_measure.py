@@ -2,89 +2,28 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 
 from lab.network import World
-from lab.scenario import Scenario, load_scenario, scenario_names
+from lab.scenario import load_scenario
 from storage.records import Lookup, digest
 from storage.store import Store
 from tests.lab_worlds import require_lab
+from tests.measured_scenarios import SCENARIOS, Measured, every_scenario, measure
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("measure")]
 
-SCENARIOS = [name for name in scenario_names() if name != "kazakhstan-2017"]
 CERTAINTIES = [None, "suspected", "likely", "confirmed"]
 SCHEMA = json.loads(Path("docs/measurement.schema.json").read_text())
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one run printed and kept."""
-
-    scenario: Scenario
-    lines: list[dict[str, Any]]
-    database: Path
-    errors: str
-
-    @property
-    def main(self) -> dict[str, Any]:
-        return self.lines[0]
-
-    def steps(self, kind: str, **wanted: object) -> list[dict[str, Any]]:
-        """Return the steps of all lines of a kind that have these values."""
-        return [
-            step
-            for line in self.lines
-            for step in line["steps"]
-            if step["kind"] == kind and all(step[key] == value for key, value in wanted.items())
-        ]
-
-
-def measure(scenario: Scenario, folder: Path, urls: list[str]) -> Measured:
-    """Run `sitewatch measure --json` in a fresh world of a scenario."""
-    database = folder / f"{scenario.name or 'scenario'}.db"
-    argv = [sys.executable, "-m", "sitewatch", "measure", "--json", "--database", str(database)]
-    with World(scenario, seed=3) as world:
-        process = world.popen(
-            world.clients[0], [*argv, *urls], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors.decode()
-    lines = [json.loads(line) for line in output.splitlines()]
-    return Measured(scenario, lines, database, errors.decode())
-
-
-@functools.cache
-def every_scenario() -> dict[str, Measured]:
-    """Measure every scenario, once for all the modules of this process that look at the results.
-
-    Most of the time is waiting, so several run at once. The databases are not to be changed.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="sitewatch-scenarios-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-    def run(name: str) -> Measured:
-        scenario = load_scenario(name)
-        return measure(scenario, folder, list(scenario.targets[:1]))
-
-    with ThreadPoolExecutor(6) as pool:
-        return dict(zip(SCENARIOS, pool.map(run, SCENARIOS), strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from reports.verdicts import judge
 from sitewatch.cli import group
 from storage.records import Verdict
 from storage.store import Store
-from tests.test_measure import SCENARIOS, Measured, every_scenario
+from tests.measured_scenarios import SCENARIOS, Measured, every_scenario
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("measure")]
 
