@@ -22,7 +22,7 @@ from sitewatch.console import Failed
 from sitewatch.player import Order, Played
 from storage.records import Measurement, Record, Round, Vantage
 
-WORLDS = 8  # at once: most of a round is waiting for time-outs
+WORLDS = 6  # at once: most of a round is waiting for time-outs, the rest is two cores' work
 
 
 @dataclass(frozen=True)
