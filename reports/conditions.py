@@ -195,6 +195,9 @@ def interception_likely(e: Evidence) -> Finding | None:
     # An expired chain or another host's may be the site's own mistake.
     if handshake.failure != "ssl_unknown_authority" or not _untouched_elsewhere(e):
         return None
+    # Only the experiment tells a forger from an authority that our roots do not know yet.
+    if not e.contrast.passes("neutral@site"):
+        return None
     if handshake.valid_by_system or _roots_are_old(e) or _shown_to_all_names(e):
         return None
     return found(e.failed, issuer=plain(handshake.chain[-1].issuer or "an unnamed authority"))

@@ -109,8 +109,9 @@ WITNESS: tuple[Rule, ...] = (
         technique="mitm",
         weight=1.55,
         needs="Repeats; a chain by an unknown authority at the site's own address; the site is "
-        "reached from abroad; a neutral site's chain is untouched on this machine; the server "
-        "does not show it under every name; the root store is no older than a year.",
+        "reached from abroad; a neutral site's chain is untouched on this machine; a neutral "
+        "name passes at the address, and the server does not show it under every name; the root "
+        "store is no older than a year.",
         reason="The certificate shown for {name} was issued by the unknown “{issuer}”; the site "
         "was reached from abroad and a neutral site's certificate was untouched here.",
         condition=conditions.interception_likely,

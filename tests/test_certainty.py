@@ -82,7 +82,7 @@ ROWS: list[tuple[str, list[Step], str, list[Step], Sequence[str | None]]] = [
     ("state", [*loads(3, **STATE), lookup(resolver=DOH)], "", hellos(NAMED, **STATE),
      ("suspected", "confirmed", "confirmed", "confirmed")),
     ("unknown", strange_loads(), "", hellos(NAMED, **STRANGE),
-     ("suspected", "likely", "confirmed", "confirmed")),
+     ("suspected", "suspected", "confirmed", "confirmed")),
     ("address", loads(3, tcp=TIMEOUT), "", stopped(),
      ("suspected", "suspected", "suspected", "likely")),
     ("cut", clear_loads(failure=RESET), PLAIN,
