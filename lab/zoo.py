@@ -31,6 +31,7 @@ from lab.pki import Pki
 from lab.scenario import Scenario, ScenarioError, load_scenario
 from lab.symptoms import Symptom, check_symptoms
 from lab.temporary import temporary_folder
+from lab.zoo_kept import Kept
 from lab.zoo_record import (
     TIERS,
     Circumstances,
@@ -61,26 +62,24 @@ def zoo_scenarios() -> dict[str, Path]:
 
 
 def run_zoo(
-    paths: Sequence[Path],
+    worlds: Sequence[tuple[Scenario, int]],
     tier: str,
-    seeds: int,
     jobs: int,
     told: Callable[[Result], None],
     keep: Path | None = None,
 ) -> None:
-    """Run scenarios in worlds of so many seeds, several at once; `told` gets each result.
+    """Run worlds, each a scenario with a seed, several at once; `told` gets each result.
 
     Those that wait longest begin first, so that nothing is left to wait for at the end. What was
     measured stays in the folder `keep`, a database for each world, or is thrown away.
     """
     check_available()
-    scenarios = sorted(map(load_scenario, paths), key=_waiting, reverse=True)
+    in_order = sorted(worlds, key=lambda world: _waiting(world[0]), reverse=True)
     with temporary_folder("sitewatch-zoo-") as folder:
         run = Run(tier, Pki.create(folder / "pki"), keep or folder)
         run.folder.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(jobs) as pool:
-            worlds = [(one, _SEED + seed) for one in scenarios for seed in range(seeds)]
-            waiting = [pool.submit(run.one, scenario, seed) for scenario, seed in worlds]
+            waiting = [pool.submit(run.one, scenario, seed) for scenario, seed in in_order]
             try:
                 for done in as_completed(waiting):
                     told(done.result())
@@ -214,47 +213,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"no scenario of the zoo is called {' or '.join(options.names)}", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    began, results, stopped = time.monotonic(), list[Result](), False
+    try:
+        kept = Kept(options.into, known)
+        scenarios = [load_scenario(known[name]) for name in wanted]
+    except (OSError, ScenarioError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    try:
+        stopped = _run(scenarios, kept, options)
+    except LabUnavailable as error:
+        print(error, file=sys.stderr)
+        return 1
+    _write(kept, options.output, docs=options.docs and not stopped)
+    if stopped:
+        return 130
+    return 0 if all(result.symptoms_hold for result in kept.results) else 1
+
+
+def _run(scenarios: Sequence[Scenario], kept: Kept, options: argparse.Namespace) -> bool:
+    """Measure the worlds that are not known yet; return whether that was cut short."""
+    began, measured, stopped = time.monotonic(), 0, False
 
     def told(result: Result) -> None:
-        results.append(result)
+        nonlocal measured
+        measured += 1
+        kept.add(result)
         _tell(result)
 
     try:
         for tier in (options.tier,) if options.tier else TIERS:
-            paths = [known[name] for name in wanted]
-            run_zoo(paths, tier, options.seeds, options.jobs, told, options.keep)
-    except (ScenarioError, LabUnavailable) as error:
-        print(error, file=sys.stderr)
-        return 1
+            worlds = [
+                (scenario, seed)
+                for scenario in scenarios
+                for seed in range(_SEED, _SEED + options.seeds)
+                if not kept.has(scenario.name, tier, seed)
+            ]
+            run_zoo(worlds, tier, options.jobs, told, options.keep)
     except KeyboardInterrupt:
         stopped = True
-    results.sort(key=lambda result: (result.tier, result.name, result.seed))
-    circumstances = Circumstances(
-        seconds=time.monotonic() - began,
-        worlds_at_once=options.jobs,
-        cores=os.cpu_count() or 1,
-        load=os.getloadavg()[2],
-        day=f"{datetime.now(UTC):%Y-%m-%d}",
-    )
-    _write(results, circumstances, options.output, docs=options.docs and not stopped)
-    if stopped:
-        return 130
-    return 0 if all(result.symptoms_hold for result in results) else 1
+    if measured:
+        kept.end(
+            Circumstances(
+                worlds=measured,
+                seconds=time.monotonic() - began,
+                worlds_at_once=options.jobs,
+                cores=os.cpu_count() or 1,
+                load=os.getloadavg()[2],
+                day=f"{datetime.now(UTC):%Y-%m-%d}",
+            )
+        )
+    return stopped
 
 
-def _write(
-    results: list[Result], circumstances: Circumstances, output: Path, *, docs: bool
-) -> None:
+def _write(kept: Kept, output: Path, *, docs: bool) -> None:
     """Write zoo.json and zoo.md, and the pages of the documentation where they are wanted."""
+    results, runs = kept.results, kept.runs
     output.mkdir(parents=True, exist_ok=True)
-    (output / "zoo.json").write_text(as_json(results, circumstances), "utf-8")
-    (output / "zoo.md").write_text(as_markdown(results, circumstances), "utf-8")
+    (output / "zoo.json").write_text(as_json(results, runs), "utf-8")
+    (output / "zoo.md").write_text(as_markdown(results, runs), "utf-8")
     if docs:
-        _DOCUMENT.write_text(as_page(results, circumstances), "utf-8")
-        summary = as_summary(results, circumstances)
+        _DOCUMENT.write_text(as_page(results, runs), "utf-8")
+        summary = as_summary(results, runs)
         _ACCURACY.write_text(with_summary(_ACCURACY.read_text("utf-8"), summary), "utf-8")
-    right, seconds = sum(result.is_right for result in results), circumstances.seconds
+    right, seconds = sum(result.is_right for result in results), sum(run.seconds for run in runs)
     print(f"{right} of {len(results)} right in {seconds:.0f} s; written: {output}/zoo.md")
 
 
@@ -281,6 +302,9 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs", type=_count, default=_JOBS_PER_CORE * (os.cpu_count() or 1), help="worlds at once"
     )
     parser.add_argument("--seeds", type=_count, default=1, help="worlds of each scenario")
+    parser.add_argument(
+        "--into", type=Path, help="file that keeps each world as it comes; what it has is not run"
+    )
     parser.add_argument("--output", type=Path, default=Path("."), help="folder for the record")
     parser.add_argument("--keep", type=Path, help="folder that keeps the databases; default: none")
     return parser

@@ -37,6 +37,7 @@ msgspec.json.Decoder(Verdict)  # before threads use it for the first time; see l
 class Circumstances(msgspec.Struct, frozen=True):
     """How a run went, which readers of its seconds must know."""
 
+    worlds: int
     seconds: float
     worlds_at_once: int
     cores: int
@@ -45,8 +46,9 @@ class Circumstances(msgspec.Struct, frozen=True):
 
     def in_words(self) -> str:
         return (
-            f"Run on {self.day} in {self.seconds:.0f} seconds, at most {self.worlds_at_once} "
-            f"worlds at once, on {self.cores} cores; load in the last 15 minutes {self.load:.0f}."
+            f"{self.worlds} worlds on {self.day} in {self.seconds:.0f} seconds, at most "
+            f"{self.worlds_at_once} at once, on {self.cores} cores; load in the last 15 minutes "
+            f"{self.load:.0f}."
         )
 
 
@@ -118,11 +120,11 @@ def _names(verdict: Verdict, wanted: Outcome) -> bool:
     return all(fnmatch.filter(verdict.interference, one) for one in wanted.interference)
 
 
-def as_json(results: Sequence[Result], circumstances: Circumstances) -> str:
+def as_json(results: Sequence[Result], runs: Sequence[Circumstances]) -> str:
     """Return the whole record as JSON."""
     document = {
-        "format": "sitewatch-zoo/1",
-        "run": msgspec.to_builtins(circumstances),
+        "format": "sitewatch-zoo/2",
+        "runs": msgspec.to_builtins(runs),
         "tiers": {tier: _counts(of) for tier, of in _by_tier(results)},
         "scenarios": [
             {
@@ -149,15 +151,15 @@ def as_json(results: Sequence[Result], circumstances: Circumstances) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def as_markdown(results: Sequence[Result], circumstances: Circumstances) -> str:
+def as_markdown(results: Sequence[Result], runs: Sequence[Circumstances]) -> str:
     """Return the record for people, every scenario in it."""
-    parts = [f"# The zoo's record\n\n{circumstances.in_words()}\n"]
+    parts = [f"# The zoo's record\n\n{_in_words(runs)}\n"]
     for tier, of in _by_tier(results):
         parts.append(_section(tier, of))
     return "\n".join(parts)
 
 
-def as_page(results: Sequence[Result], circumstances: Circumstances) -> str:
+def as_page(results: Sequence[Result], runs: Sequence[Circumstances]) -> str:
     """Return the page of the documentation: the record, and how to read it."""
     return f"""# The zoo: what Sitewatch says of worlds whose truth is known
 
@@ -167,15 +169,15 @@ written in the scenario from what was set up. `sitewatch measure` runs in the wo
 sockets, resolvers and TLS clients meet there is checked apart from it. Wrong verdicts stand here
 until they are mended. What is allowed by more than one answer is right with any of them.
 
-{as_markdown(results, circumstances).partition(chr(10) * 2)[2]}"""
+{as_markdown(results, runs).partition(chr(10) * 2)[2]}"""
 
 
 _BEGIN, _END = "<!-- renewed by make zoo-docs -->\n", "<!-- until here -->\n"
 
 
-def as_summary(results: Sequence[Result], circumstances: Circumstances) -> str:
+def as_summary(results: Sequence[Result], runs: Sequence[Circumstances]) -> str:
     """Return what of the record belongs to a page about accuracy: counts and confusion matrices."""
-    parts = [circumstances.in_words() + "\n"]
+    parts = [_in_words(runs) + "\n"]
     for tier, of in _by_tier(results):
         parts.append(f"Tier {tier}: {_in_numbers(of)}\n\n{_confusion(of)}")
     return "\n".join(parts)
@@ -188,6 +190,10 @@ def with_summary(page: str, summary: str) -> str:
     if not begin or not end:
         raise ValueError(f"the page lacks {_BEGIN.strip()} or {_END.strip()}")
     return f"{before}{begin}\n{summary}\n{end}{after}"
+
+
+def _in_words(runs: Sequence[Circumstances]) -> str:
+    return "\n".join(run.in_words() for run in runs)
 
 
 def _by_tier(results: Sequence[Result]) -> Iterable[tuple[str, list[Result]]]:

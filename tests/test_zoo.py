@@ -192,7 +192,7 @@ def test_a_symptom_holds_where_what_came_is_wanted(wanted: str, got: str, holds:
     assert Symptom("tls a.example", wanted, got).holds is holds
 
 
-A_RUN = Circumstances(12.0, worlds_at_once=4, cores=2, load=1.6, day="2026-11-28")
+A_RUN = [Circumstances(4, 12.0, worlds_at_once=4, cores=2, load=1.6, day="2026-11-28")]
 
 
 def test_the_record_counts_what_it_shows() -> None:
@@ -259,8 +259,9 @@ def test_the_zoo_runs_and_writes_its_record(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     require_lab()
-    options = ["--tier", "browser-like", "--seeds", "2", "--output", str(tmp_path)]
+    options = ["--tier", "browser-like", "--output", str(tmp_path), "--into", f"{tmp_path}/kept"]
     assert main(["geo-451", *options]) == 0
+    assert main(["geo-451", *options, "--seeds", "2"]) == 0  # the second world alone
     document = json.loads((tmp_path / "zoo.json").read_text())
     assert [(one["name"], one["seed"]) for one in document["scenarios"]] == [
         ("geo-451", 3),
@@ -273,8 +274,12 @@ def test_the_zoo_runs_and_writes_its_record(
         for scenario in document["scenarios"]
         for one in scenario["symptoms"]
     )
+    assert [run["worlds"] for run in document["runs"]] == [1, 1]
     assert "geo-451" in (tmp_path / "zoo.md").read_text()
     assert "2 of 2 right" in capsys.readouterr().out
+    (tmp_path / "kept").write_text("{}\n")
+    assert main(["geo-451", *options]) == 1
+    assert capsys.readouterr().err.startswith(f"{tmp_path}/kept, line 1: ")
 
 
 def test_an_unknown_scenario_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
