@@ -1,7 +1,7 @@
 """A plain client inside a world: tries symptom lines with sockets, a resolver and a TLS library.
 
 Told in JSON on its command line, it prints what came of each line as JSON. It knows nothing of
-Sitewatch and of nothing else in the lab.
+Sitewatch and of nothing else in the lab (QUIC has a module of its own).
 """
 
 from __future__ import annotations
@@ -202,7 +202,9 @@ class Client:
 
     def quic(self, name: str, host: str = "") -> str:
         """Shake hands over QUIC."""
-        return asyncio.run(_quic(self._address(host or name), name))
+        from lab.symptom_quic import shake_quic  # needs an extra
+
+        return asyncio.run(shake_quic(self._address(host or name), name, _PATIENCE))
 
 
 def _ask(query: dns.message.Message, address: str) -> list[dns.message.Message]:
@@ -338,23 +340,6 @@ def _fetch(url: str, patience: float = _PATIENCE) -> tuple[int, Any, bytes, str]
     if declared and len(body) < min(int(declared), 400_000):
         return status, headers, body, "truncated"
     return status, headers, body, ""
-
-
-async def _quic(address: str, name: str) -> str:
-    from aioquic.asyncio.client import connect
-    from aioquic.quic.configuration import QuicConfiguration
-
-    configuration = QuicConfiguration(alpn_protocols=["h3"], server_name=name)
-    configuration.load_verify_locations("/etc/ssl/certs/ca-certificates.crt")
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            async with connect(address, 443, configuration=configuration) as client:
-                await client.ping()
-    except TimeoutError:
-        return "timeout"
-    except OSError as error:
-        return _word(error)
-    return "ok"
 
 
 def _word(error: object) -> str:
