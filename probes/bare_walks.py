@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from probes.addresses import family_of
 from probes.errors import NETWORK_ERRORS, failure_of
-from probes.sockets import hear_icmp_errors, set_ttl, writable
+from probes.sockets import hear_icmp_errors, set_ttl, tcp_state, writable
 from probes.trace import Stage, Trace
 from probes.walks import (
     ENDS_AFTER_SILENCE,
@@ -30,6 +30,7 @@ from storage.records import Walk, WalkAnswer, WalkHop, WalkMethod
 
 _PATIENCE = 2.0  # seconds; all times to live are tried at once
 _ACK_PATIENCE = 1.0  # seconds after a connection is open
+_ACK_TRIES = 4  # of one time to live, where the peer answers faster than it can be set
 
 # What one time to live met, and which router said so.
 _Met: TypeAlias = tuple[WalkAnswer, str | None]
@@ -64,27 +65,12 @@ async def _walk(
         return ttl, answer, router, step.microseconds()
 
     met = await asyncio.gather(*map(timed, range(1, most + 1)))
-    for ttl, answer, router, after in _without_early_resets(met) if method == "ack" else met:
+    for ttl, answer, router, after in met:
         steps.add(ttl, answer, router, after)
         if answer not in GOES_ON:
             break
     del steps.hops[_end(steps.hops) :]
     return steps.record(stage, method, target, None, watch)
-
-
-def _without_early_resets(
-    met: list[tuple[int, WalkAnswer, str | None, int]],
-) -> list[tuple[int, WalkAnswer, str | None, int]]:
-    """Take resets for silence that a packet which came further, to a router, did not meet.
-
-    On a busy machine the answer to a SYN can be faster than the time to live is set after it; then
-    the acknowledgement went all the way.
-    """
-    furthest = max((ttl for ttl, answer, *_ in met if answer == "router"), default=0)
-    return [
-        (ttl, "silence" if answer == "reset" and ttl < furthest else answer, router, after)
-        for ttl, answer, router, after in met
-    ]
 
 
 def _end(hops: list[WalkHop]) -> int:
@@ -117,13 +103,26 @@ async def _one_syn(trace: Trace, target: Target, ttl: int) -> _Met:
 
 
 async def _one_ack(trace: Trace, target: Target, ttl: int) -> _Met:
+    """Try one time to live; silence also where its acknowledgement left before that was set."""
+    for _ in range(_ACK_TRIES):
+        met = await _acknowledge(trace, target, ttl)
+        if met is not None:
+            return met
+    return "silence", None
+
+
+async def _acknowledge(trace: Trace, target: Target, ttl: int) -> _Met | None:
+    """Return what the acknowledgement met, None where it may have had another time to live."""
     with _socket(target) as sock:
         try:
             hear_icmp_errors(sock)
             refused = sock.connect_ex((target.address, target.port))
             if refused not in (0, errno.EINPROGRESS):
                 raise OSError(refused, "")
-            set_ttl(sock, ttl)  # after the SYN has left, before anything can have come back
+            set_ttl(sock, ttl)  # after the SYN has left, before anything should have come back
+            state = tcp_state(sock)
+            if state is not None and not state.opening:
+                return None
             if not await writable(sock, _PATIENCE):
                 return "silence", None
             failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

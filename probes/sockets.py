@@ -20,10 +20,12 @@ MSG_ERRQUEUE = 0x2000
 # linux/errqueue.h: struct sock_extended_err, and whom it came from
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _ORIGIN_ICMP, _ORIGIN_ICMP6 = 2, 3
-# Offsets in Linux' struct tcp_info
+# Offsets in Linux' struct tcp_info; its first byte is the state
+_LAST_DATA_SENT = 44  # 32 bits, milliseconds ago
 _TOTAL_RETRANSMISSIONS = 100  # 32 bits
 _BYTES_ACKNOWLEDGED = 120  # 64 bits, since 4.1
 _TCP_INFO_LENGTH = 128
+_SYN_SENT = 2  # linux/tcp_states.h
 _TIME_EXCEEDED = {4: 11, 6: 3}
 
 
@@ -54,6 +56,8 @@ class TcpState:
 
     bytes_acknowledged: int
     retransmissions: int
+    opening: bool  # the peer has not answered our SYN
+    since_sent_us: int  # since data was last sent, or sent again
 
 
 def hear_icmp_errors(sock: socket.socket, *, wanted: bool = True) -> None:
@@ -146,4 +150,10 @@ def tcp_state(sock: socket.socket) -> TcpState | None:
         return None
     (acknowledged,) = struct.unpack_from("=Q", info, _BYTES_ACKNOWLEDGED)
     (again,) = struct.unpack_from("=I", info, _TOTAL_RETRANSMISSIONS)
-    return TcpState(max(0, int(acknowledged) - 1), int(again))  # the SYN counts as one
+    (sent_ms,) = struct.unpack_from("=I", info, _LAST_DATA_SENT)
+    return TcpState(
+        bytes_acknowledged=max(0, int(acknowledged) - 1),  # the SYN counts as one
+        retransmissions=int(again),
+        opening=info[0] == _SYN_SENT,
+        since_sent_us=int(sent_ms) * 1000,
+    )

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from probes.bare_walks import _without_early_resets
+from probes.bare_walks import walk_ack
 from probes.sockets import hear_icmp_errors, icmp_error, set_ttl, tcp_state
 from probes.tcp import connect
 from probes.trace import Stage
+from probes.walks import Target
 from storage.failures import Failure
-from storage.records import Connect, WalkAnswer
+from storage.records import Connect
 from tests.lab_worlds import require_lab
 from tests.loopback import serving, trace
 
@@ -120,14 +123,24 @@ def test_the_router_at_which_a_packet_died_is_named(tmp_path: Path) -> None:
     assert (number, words, sender, exceeded) == (113, "11/0", routers[1], True)
 
 
-def test_resets_that_came_too_early_are_told_by_what_came_further() -> None:
-    met: list[tuple[int, WalkAnswer, str | None, int]] = [
-        (1, "reset", None, 1),
-        (2, "router", "192.0.2.1", 1),
-        (3, "silence", None, 1),
-        (4, "reset", None, 1),
-        (5, "silence", None, 1),
-        (6, "reset", None, 1),
-    ]
-    answers = [answer for _, answer, *_ in _without_early_resets(met)]
-    assert answers == ["silence", "router", "silence", "reset", "silence", "reset"]
+def reset_everybody(server: socket.socket) -> None:
+    """Reset each connection once it is open, until the server is shut down."""
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+
+def test_an_acknowledgement_that_left_before_its_time_to_live_was_set_says_nothing() -> None:
+    """On loopback the peer has answered before anything can be set."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=reset_everybody, args=(server,))
+        thread.start()
+        target = Target("127.0.0.1", server.getsockname()[1])
+        walk = asyncio.run(walk_ack(trace(), Stage("ttl-walk"), target, 3))
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert (walk.answered_at, walk.answer, walk.last_router) == (None, None, None)
