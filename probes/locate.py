@@ -81,13 +81,15 @@ async def locate(prober: Prober, trace: Trace, place: Place) -> None:
         await _locate_question(prober, trace, suspect, conspicuous=conspicuous)
         return
     endpoint = Endpoint(suspect.address, suspect.port)
-    await prober.patiently(walk_beside(prober, trace, endpoint, Stage("ttl-walk")))
+    bare, _ = await prober.patiently(walk_beside(prober, trace, endpoint, Stage("ttl-walk")))
     neutral = next((each.name for each in prober.neutrals if each.name != suspect.name), None)
     most = MOST_HOPS
     if neutral is not None:
         stage = Stage("ttl-walk", arm="neutral@site")
         control = await _walk_name(prober, trace, place, neutral, stage, most)
-        most = min(MOST_HOPS, (control.answered_at or MOST_HOPS) + _FURTHER)
+        # A server may have ended the control by itself, before anything came so far.
+        reached = bare.answered_at if bare.answer == "peer" else control.answered_at
+        most = min(MOST_HOPS, (reached or MOST_HOPS) + _FURTHER)
     if repeats_quickly() or conspicuous:
         stage = Stage("ttl-walk", arm="name@site")
         await _walk_name(prober, trace, place, suspect.name, stage, most)

@@ -71,9 +71,9 @@ class Steps:
         )
         return address.is_global and not any(address in home for home in homes)
 
-    def replace_last(self, answer: WalkAnswer) -> None:
+    def replace_last(self, answer: WalkAnswer, after_us: int) -> None:
         """Note what came late for the last time to live."""
-        self.hops[-1] = msgspec.structs.replace(self.hops[-1], answer=answer)
+        self.hops[-1] = msgspec.structs.replace(self.hops[-1], answer=answer, after_us=after_us)
 
     def silent_at_end(self) -> int:
         """Return how many of the last times to live nobody answered."""
@@ -91,6 +91,9 @@ class Steps:
         target: Target,
         failure: Failure | None,
         watch: Stopwatch,
+        *,
+        round_trip_us: int | None = None,
+        open_us: int | None = None,
     ) -> Walk:
         """Append the step of a finished walk; the nearest hops stay out of it."""
         routers = [hop.ttl for hop in self.hops if hop.answer == "router"]
@@ -107,9 +110,12 @@ class Steps:
             hops=[hop for hop in self.hops if hop.ttl > UNSTORED_HOPS],
             answered_at=answered.ttl if answered else None,
             answer=answered.answer if answered else None,
+            answered_after_us=answered.after_us if answered else None,
             silent_from=None if answered else silent,
             last_router=max(routers, default=None),
             public_from=self.public_from,
+            round_trip_us=round_trip_us,
+            open_us=open_us,
             failure=failure,
             start=watch.start,
             duration_us=watch.microseconds(),
@@ -225,46 +231,53 @@ async def walk_one_name(
     if isinstance(opening, Failure):
         return steps.record(stage, method, target, opening, watch)
     opened, round_trip = opening
-    failure = None
+    failure, open_since = None, trace.watch()
     try:
         opened.sock.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, _REPETITION_MS)
         opened.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LASTS_LONGER_MS)
         hear_icmp_errors(opened.sock)
         window = 1.25 * round_trip + SLACK
-        await _raise_ttl(trace, steps, opened, data, window, most)
+        await _raise_ttl(steps, opened, data, window, most)
     except NETWORK_ERRORS as error:
         failure = failure_of(error)
     finally:
         opened.close()
-    return steps.record(stage, method, target, failure, watch)
+    return steps.record(
+        stage,
+        method,
+        target,
+        failure,
+        watch,
+        round_trip_us=round(round_trip * 1e6),
+        open_us=open_since.microseconds(),
+    )
 
 
 async def _raise_ttl(
-    trace: Trace, steps: Steps, opened: Connection, data: bytes, window: float, most: int
+    steps: Steps, opened: Connection, data: bytes, window: float, most: int
 ) -> None:
     """Try every time to live once, and the first of a silence twice: its packet may be lost."""
-    watch = trace.watch()
+    sock = opened.sock
     answer: WalkAnswer | None = None
     ttl, twice = 1, False
     while ttl <= most:
-        set_ttl(opened.sock, ttl)  # of the next repetition, whenever the kernel makes it
-        sent_again = _sent_again(opened.sock)  # with the time to live before
+        set_ttl(sock, ttl)  # of the next repetition, whenever the kernel makes it
+        sent_again = _sent_again(sock)  # with the time to live before
         if not steps.hops:
             await opened.send(data)
         else:
-            late, answer = await _until_repeated(opened.sock, sent_again)
+            late, answer = await _until_repeated(sock, sent_again)
             if late is not None and (late != "router" or steps.hops[-1].answer == "silence"):
-                steps.replace_last(late)
+                steps.replace_last(late, _since_sent(sock))
             if late not in {None, "router"}:
                 return
-            if _sent_again(opened.sock) <= sent_again:
+            if _sent_again(sock) <= sent_again:
                 return  # this kernel does not repeat, or no longer
-        answer = answer or await heard(opened.sock, window)
+        answer = answer or await heard(sock, window)
         if not twice:
-            steps.add(ttl, answer, None, watch.microseconds())
+            steps.add(ttl, answer, None, _since_sent(sock))
         elif answer != "silence":
-            steps.replace_last(answer)
-        watch = trace.watch()
+            steps.replace_last(answer, _since_sent(sock))
         if answer not in GOES_ON or steps.silent_at_end() >= ENDS_AFTER_SILENCE:
             return
         twice = not twice and steps.silent_at_end() == 1
@@ -275,6 +288,16 @@ def _sent_again(sock: socket.socket) -> int:
     """Return how many segments the kernel has sent again; 0 where it does not tell."""
     state = tcp_state(sock)
     return state.retransmissions if state is not None else 0
+
+
+def _since_sent(sock: socket.socket) -> int:
+    """Return how many microseconds ago the kernel last sent the segment, by its own clock.
+
+    A server that does not get its handshake may end the connection by itself, at any time: what
+    answers a packet comes soon after it.
+    """
+    state = tcp_state(sock)
+    return state.since_sent_us if state is not None else 0
 
 
 async def _until_repeated(

@@ -2,6 +2,10 @@
 
 Pure: walks in, findings out. A hop is counted from 1; the box that reads names stands before the
 router of that number, so that packets which die earlier never meet it.
+
+A server ends a handshake that does not come by itself, after some seconds, and in a walk inside one
+connection that looks like a box at whatever hop was tried just then. Two things tell it apart: what
+answers a packet comes soon after it, and a neutral name got further, and was waited for longer.
 """
 
 from __future__ import annotations
@@ -19,6 +23,10 @@ from storage.records import Walk
 What: TypeAlias = Literal[
     "swallowed", "answered", "address-swallowed", "address-answered", "reached", "unknown"
 ]
+
+# What answers a packet comes within its round trip and a little more: jitter, a busy machine.
+_ROUND_TRIPS, _SLACK_US = 1.25, 200_000
+_ON_ONE_CONNECTION = frozenset({"one-hello", "one-request"})
 
 _ANSWERS = {
     "reset": N_("A reset in the name of {name} comes from a box {where}."),
@@ -60,7 +68,7 @@ def located(walks: Sequence[Walk], words: Words = ENGLISH) -> Located | None:
     cut = _cut(walks, syn)
     peer_at = None if cut is not None and cut.how != "silence" else _peer_at(syn, control)
     found = Located(address=address, name=named.name if named else None, what="unknown")
-    what, hop, answer = _what(syn, cut, named, peer_at)
+    what, hop, answer = _what(cut, named, control, peer_at)
     at_most = _at_most(hop, syn, control) if what == "swallowed" else None
     found = msgspec.structs.replace(
         found,
@@ -79,7 +87,7 @@ def located(walks: Sequence[Walk], words: Words = ENGLISH) -> Located | None:
 def _peer_at(syn: Walk | None, control: Walk | None) -> int | None:
     if syn is not None and syn.answer in {"peer", "reset"}:
         return syn.answered_at
-    return control.answered_at if control is not None else None
+    return control.answered_at if control is not None and _is_an_answer(control) else None
 
 
 def _cut(walks: Sequence[Walk], syn: Walk | None) -> Cut | None:
@@ -94,20 +102,41 @@ def _cut(walks: Sequence[Walk], syn: Walk | None) -> Cut | None:
 
 
 def _what(
-    syn: Walk | None, cut: Cut | None, named: Walk | None, peer_at: int | None
+    cut: Cut | None, named: Walk | None, control: Walk | None, peer_at: int | None
 ) -> tuple[What, int | None, str | None]:
     if cut is not None:
         silent = cut.how == "silence"
         return "address-swallowed" if silent else "address-answered", cut.hop, cut.how
     if named is None or named.failure is not None:
         return "unknown", None, None
-    if named.answered_at is not None:
-        if peer_at is not None and named.answered_at < peer_at:
+    if named.answered_at is not None and _is_an_answer(named):
+        if peer_at is not None and named.answered_at >= peer_at:
+            return "reached", named.answered_at, named.answer
+        if control is not None and _went_beyond(control, named):
             return "answered", named.answered_at, named.answer
-        return "reached", named.answered_at, named.answer
     if named.silent_from is not None and (peer_at is None or named.silent_from <= peer_at):
         return "swallowed", named.silent_from, None
     return "unknown", None, None
+
+
+def _is_an_answer(walk: Walk) -> bool:
+    """Tell whether what came soon followed a packet, so that it may be an answer to it."""
+    if walk.method not in _ON_ONE_CONNECTION:
+        return True  # every time to live has a connection, or a question, of its own
+    if walk.round_trip_us is None or walk.answered_after_us is None:
+        return False
+    return walk.answered_after_us <= _ROUND_TRIPS * walk.round_trip_us + _SLACK_US
+
+
+def _went_beyond(control: Walk, named: Walk) -> bool:
+    """Tell whether a neutral name passed the hop at which the name was answered.
+
+    On one connection it must also have been open for longer than that of the name.
+    """
+    came_to = max(control.answered_at or 0, (control.last_router or 0) + 1)
+    if named.open_us is not None and (control.open_us or 0) <= named.open_us:
+        return False
+    return came_to > (named.answered_at or 0)
 
 
 def _at_most(hop: int | None, *others: Walk | None) -> int | None:

@@ -210,9 +210,13 @@ class Walk(Value, frozen=True, kw_only=True, tag="walk", tag_field="kind"):
     hops: list[WalkHop] = []
     answered_at: int | None = None
     answer: WalkAnswer | None = None  # what came there
+    answered_after_us: int | None = None  # since the packet with that time to live left
     silent_from: int | None = None
     last_router: int | None = None  # the highest time to live at which a router answered
     public_from: int | None = None  # the first with a router that has a public address
+    # Of walks on one connection: its round trip, and how long it had been open in the end.
+    round_trip_us: int | None = None
+    open_us: int | None = None
     failure: str | None = None
     start: str
     duration_us: int

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from lab.network import World
-from lab.plan import make_plan
+from lab.plan import Plan, make_plan
 from lab.scenario import Scenario, load_scenario
 from probes.clock import SystemClock
 from probes.locate import client_hello, neighbour_of, request
@@ -124,6 +124,100 @@ def test_the_hop_of_droppers_and_injectors_is_named_from_2_to_12(tmp_path: Path)
         assert all(entry.ttl > UNSTORED_HOPS for walk in walks for entry in walk.hops)
 
 
+# A server that ends a handshake by itself: port, seconds of patience and how are its arguments.
+IMPATIENT = """
+import asyncio, socket, struct, sys
+
+def serve(port, patience, how):
+    async def talk(reader, writer):
+        try:
+            await asyncio.wait_for(reader.read(1), patience)
+            writer.write(bytes([21, 3, 3, 0, 2, 2, 40]))  # to a hello: an alert
+        except TimeoutError:
+            if how == "reset":
+                sock = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    return asyncio.start_server(talk, sys.argv[1], port)
+
+async def main():
+    for words in sys.argv[2:]:
+        port, patience, how = words.split(",")
+        await serve(int(port), float(patience), how)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+PATIENCE = {  # seconds and what then, by port
+    443: (60.0, "reset"),
+    **{
+        4000 + 100 * tenths + at: (tenths / 10, how)
+        for tenths in (23, 28, 34, 39, 44, 48)
+        for at, how in enumerate(("closed", "reset"))
+    },
+}
+SLOW = """
+country = "KZ"
+targets = ["https://far.example/"]
+[[networks]]
+name = "home"
+asn = 64496
+[[sites]]
+host = "far.example"
+ports = {ports}
+command = {command}
+[[censors]]
+kind = "tls-reset"
+names = ["forbidden.example"]
+hop = 5
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.xdist_group("locate")
+def test_a_server_that_ends_a_slow_handshake_by_itself_is_no_box(tmp_path: Path) -> None:
+    """It does so while packets with the name die at hop 3 to 6; a box at hop 5 is still found."""
+    require_lab()
+    (tmp_path / "impatient.py").write_text(IMPATIENT)
+    words = [f"{port},{seconds},{how}" for port, (seconds, how) in PATIENCE.items()]
+    command = [sys.executable, str(tmp_path / "impatient.py"), "{address}", *words]
+    path = tmp_path / "slow.toml"
+    path.write_text(SLOW.format(ports=list(PATIENCE), command=json.dumps(command)))
+    scenario = load_scenario(path)
+    seed = next(s for s in range(100_000) if _is_far(make_plan(scenario, s), "far.example", 8))
+    with World(scenario, seed=seed) as world:
+        [address] = world.plan.everywhere("far.example")
+        asked = [Place("innocent.example", address, "one", port) for port in PATIENCE]
+        asked.append(Place("forbidden.example", address, "one"))
+        process = world.popen(
+            world.clients[0],
+            [sys.executable, "-m", "tests.walker", msgspec.json.encode(asked).decode()],
+            stdout=subprocess.PIPE,
+        )
+        output, _ = process.communicate(timeout=90)
+        peer_at = len(world.plan.route(world.clients[0], address).routers) + 1
+    found = msgspec.json.decode(output, type=list[list[Walk]])
+    healthy, *impatient, blocked = found
+    for walks, expected in ((healthy, ("reached", peer_at)), (blocked, ("answered", 5))):
+        result = located(walks)
+        assert result is not None
+        assert (result.what, result.hop) == expected, walks
+    for walks in impatient:
+        _, _, last = walks
+        assert last.answered_at is not None
+        assert last.answered_at < peer_at  # what looks like a box
+        result = located(walks)
+        assert result is not None
+        assert (result.what, result.hop) == ("unknown", None), walks
+
+
+def _is_far(plan: Plan, host: str, routers: int) -> bool:
+    """Tell whether so many routers stand before every address of a host, or before an address."""
+    ends = [host] if host in RESOLVERS else plan.everywhere(host)
+    return all(len(plan.route("home", end).routers) >= routers for end in ends)
+
+
 def _let_the_kernel_give_up_early(world: World) -> None:
     """Have the client's kernel end connections after fewer repetitions than a walk needs."""
     order = "echo 5 > /proc/sys/net/ipv4/tcp_retries2"
@@ -133,8 +227,7 @@ def _let_the_kernel_give_up_early(world: World) -> None:
 def _ways_are_long_enough(scenario: Scenario, seed: int) -> bool:
     """Tell whether every censor stands on the way to what it censors."""
     plan = make_plan(scenario, seed)
-    ends = (*plan.everywhere("far.example"), *RESOLVERS)
-    return all(len(plan.route("home", address).routers) >= max(HOPS) for address in ends)
+    return all(_is_far(plan, end, max(HOPS)) for end in ("far.example", *RESOLVERS))
 
 
 def test_a_walk_tries_connections_that_time_out_a_few_times_more() -> None:
@@ -167,11 +260,30 @@ SYN = walk("syn", answered_at=9, answer="peer", last_router=8)
 NEXT = "192.0.2.8"
 BESIDE = walk("syn", address=NEXT, silent_from=9, last_router=8)
 CUT = walk("syn", silent_from=5, last_router=4)
-CONTROL = walk("one-hello", name="n.example", arm="neutral@site", answered_at=9, answer="data")
+# What an answer to a packet takes, of a connection that took as long to open.
+SOON = {"round_trip_us": 80_000, "answered_after_us": 90_000}
+CONTROL = msgspec.structs.replace(
+    walk("one-hello", name="n.example", arm="neutral@site", answered_at=9, answer="data"),
+    **SOON,
+    open_us=9_000_000,
+)
 
 
 def named(**facts: object) -> Walk:
-    return walk("one-hello", name="s.example", arm="name@site", **facts)
+    fields = {**SOON, "open_us": 4_000_000, **facts}
+    return walk("one-hello", name="s.example", arm="name@site", **fields)
+
+
+def control(**facts: object) -> Walk:
+    return msgspec.structs.replace(CONTROL, **facts)
+
+
+MANY = msgspec.structs.replace(
+    named(answered_at=4, answer="reset"), method="many-hellos", round_trip_us=None, open_us=None
+)
+
+
+NOTHING = ("unknown", None)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +301,22 @@ def named(**facts: object) -> Walk:
         ([SYN, BESIDE, walk("ack", answered_at=5, answer="reset")], "address-answered", 5),
         ([SYN, BESIDE, walk("ack", answered_at=9, answer="reset")], "unknown", None),
         ([SYN, CONTROL], "unknown", None),
+        # What comes long after the packet, and what a neutral name did not outlast, may be the
+        # server's own end of a handshake that took too long.
+        ([SYN, CONTROL, named(answered_at=4, answer="reset", answered_after_us=700_000)], *NOTHING),
+        ([SYN, CONTROL, named(answered_at=4, answer="closed", round_trip_us=None)], *NOTHING),
+        (
+            [SYN, CONTROL, named(answered_at=9, answer="closed", answered_after_us=900_000)],
+            *NOTHING,
+        ),
+        ([SYN, named(answered_at=4, answer="reset")], *NOTHING),
+        ([named(answered_at=4, answer="reset")], *NOTHING),
+        ([SYN, control(answered_at=4), named(answered_at=4, answer="reset")], *NOTHING),
+        ([SYN, control(open_us=3_900_000), named(answered_at=4, answer="reset")], *NOTHING),
+        ([SYN, control(answered_after_us=800_000), named(silent_from=4)], "swallowed", 4),
+        ([control(answered_at=5, answered_after_us=800_000), named(answered_at=5)], *NOTHING),
+        ([SYN, control(method="many-hellos"), MANY], "answered", 4),
+        ([SYN, control(method="many-hellos", answered_at=4), MANY], *NOTHING),
         ([SYN, named(failure="generic_timeout_error")], "unknown", None),
     ],
 )

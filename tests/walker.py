@@ -30,31 +30,33 @@ class Place(msgspec.Struct, frozen=True):
     name: str
     address: str
     how: How
+    port: int = 443
 
 
-async def bare_walk_to(address: str) -> Walk:
+async def bare_walk_to(address: str, port: int) -> Walk:
     trace = Trace(SystemClock(), OwnAddresses())
-    return await walk_syn(trace, Stage("ttl-walk"), Target(address, 443))
+    return await walk_syn(trace, Stage("ttl-walk"), Target(address, port))
 
 
-async def walks_to(place: Place, bare: dict[str, Walk]) -> list[Walk]:
-    """Walk with the name; the walk without it is the one to the same address."""
+async def _walk_neutral(place: Place) -> Walk:
+    return await _walk(place, Stage("ttl-walk", arm="neutral@site"))
+
+
+async def _walk_named(place: Place) -> Walk:
+    return await _walk(place, Stage("ttl-walk", arm="name@site"))
+
+
+async def _walk(place: Place, stage: Stage) -> Walk:
     trace = Trace(SystemClock(), OwnAddresses())
-    stage = Stage("ttl-walk", arm="name@site")
-    if place.how == "question":
-        control = Stage("ttl-walk", arm="neutral@site")
-        for name, each in ((NEUTRAL, control), (place.name, stage)):
+    target, name = Target(place.address, place.port, place.name), place.name
+    match place.how:
+        case "question":
             target = Target(place.address, 53, name)
-            await walk_questions(trace, each, target, query(name, "A").to_wire(), 1.0)
-    else:
-        target = Target(place.address, 443, place.name)
-        hello = client_hello(place.name)
-        if place.how == "one":
-            await walk_one_name(trace, stage, target, hello, "one-hello", 5.0)
-        else:
-            await walk_many_names(trace, stage, target, hello, 5.0)
-    without = [bare[place.address]] if place.address in bare else []
-    return without + [step for step in trace.steps if isinstance(step, Walk)]
+            return await walk_questions(trace, stage, target, query(name, "A").to_wire(), 1.0)
+        case "one":
+            return await walk_one_name(trace, stage, target, client_hello(name), "one-hello", 5.0)
+        case "many":
+            return await walk_many_names(trace, stage, target, client_hello(name), 5.0)
 
 
 async def main(places: Sequence[Place]) -> None:
@@ -62,9 +64,22 @@ async def main(places: Sequence[Place]) -> None:
 
     A bare walk is a burst of packets: many at once overflow the queue of the client's device.
     """
-    addresses = dict.fromkeys(place.address for place in places if place.how != "question")
-    bare = {address: await bare_walk_to(address) for address in addresses}
-    found = await asyncio.gather(*(walks_to(place, bare) for place in places))
+    ends = dict.fromkeys((place.address, place.port) for place in places if place.how != "question")
+    bare = {end: await bare_walk_to(*end) for end in ends}
+    # One control for all places that are walked to in the same way.
+    alike = {msgspec.structs.replace(place, name=NEUTRAL): None for place in places}
+    controls, walks = await asyncio.gather(
+        asyncio.gather(*map(_walk_neutral, alike)), asyncio.gather(*map(_walk_named, places))
+    )
+    control = dict(zip(alike, controls, strict=True))
+    found = [
+        [
+            *filter(None, [bare.get((place.address, place.port))]),
+            control[msgspec.structs.replace(place, name=NEUTRAL)],
+            walk,
+        ]
+        for place, walk in zip(places, walks, strict=True)
+    ]
     sys.stdout.buffer.write(msgspec.json.encode(found))
 
 
