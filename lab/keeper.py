@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import logging
 import os
 import select
 import shutil
@@ -176,6 +177,8 @@ def _start(
             print(f"lab: the program at {command.host}: {error}", file=sys.stderr)
 
     gc.freeze()  # what is there already stays shared between the processes
+    # It warns of writing to whoever has gone, which is an everyday thing here.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     children = {}
     works = {"path": run_path, "servers": run_servers, "helpers": run_helpers}
     works |= {middle.name: partial(run_middle, middle) for middle in plan.middles}
