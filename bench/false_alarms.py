@@ -1,182 +1,80 @@
-"""How often Sitewatch calls blocking what is not: ``python bench/false_alarms.py``.
+"""How often Sitewatch calls blocking what is not: ``python -m bench.false_alarms``.
 
-Worlds without any censor are made in the lab, several at once, each with a line of random loss (0
+Worlds without any censor are made in the lab, many at once, each with a line of random loss (0
 to 5 % each way), latency (10 to 800 ms there and back) and jitter, and with as many sites of each
-innocent kind below as ``--each`` says: healthy ones, dead ones, ones that turn the country away,
-ones with a wrong certificate. The real command measures all of them in one round at tier probing.
+innocent kind of `bench.innocents` as ``--each`` says: healthy ones, dead ones, ones that turn the
+country away, ones with a wrong certificate. The real command measures all of them in one round at
+tier probing, as it comes.
+
+A world computes for 0.1 s a measurement, in its first minute mostly, and waits for some minutes:
+what is silent has to be waited out. So many worlds run at once; a new one begins while the machine
+is not too busy (``--busy``), since on an overloaded one the machine itself would be the noise. The
+figures at the end say how busy it was, and how often helpers kept silent and sites that are healthy
+or broken for everybody were left open (`inconclusive`): where these are many, little was measured.
 
 With ``--into FILE`` every finished world is a line of that file, and the next run goes on where the
-file ends: so 20,000 measurements can be had in pieces (``--minutes`` bounds a piece). What is
-printed at the end sums up the file: the rate of `blocked` with its 95 % interval (Clopper and
-Pearson). Exit code 1: more than one in ten thousand, or any at `confirmed`.
+file ends: so 20,000 measurements can be had in pieces (``--minutes`` bounds a piece). The databases
+of all worlds are kept in ``FILE.databases``, from which ``--anew`` judges them by today's rules.
+What is printed at the end sums up the file: the rate of `blocked` with its 95 % interval (Clopper
+and Pearson). Exit code 1: more than one in ten thousand, or any at `confirmed`.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
-import os
-import random
 import signal
+import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import msgspec
 
-from lab.network import LabUnavailable, World  # noqa: E402
-from lab.pki import Pki  # noqa: E402
-from lab.scenario import load_scenario  # noqa: E402
-from lab.temporary import temporary_folder  # noqa: E402
+from bench.innocents import BROKEN, HEALTHY, KINDS, counted, one_world
+from bench.machine import Machine
+from lab.network import LabUnavailable, check_available
+from lab.pki import Pki
+from lab.temporary import temporary_folder
+from sitewatch.rejudging import rejudge
+from storage.store import Store
 
 WORST = 1e-4  # of all measurements may be called blocked
-_SECONDS = 1500.0  # for one world
-_PARALLEL = 48  # targets at once in a world
-_APART = 3.0  # seconds between the beginnings of worlds
-# Of each kind one site stands in every world.
-KINDS = {
-    "healthy": "",
-    "large": "size = 60000",
-    "many-addresses": "cdn = true",
-    "by-asker": 'cdn = "asker"',
-    "in-clear": 'http = "serve"\nhttps = false',
-    "refuses": 'refuse_countries = ["KZ"]',
-    "refuses-451": 'refuse_countries = ["KZ"]\nrefuse_status = 451',
-    "refuses-in-silence": 'refuse_countries = ["KZ"]\nrefuse_how = "silence"',
-    "refuses-hello": 'refuse_countries = ["KZ"]\nrefuse_how = "tls-silence"',
-    "refuses-by-reset": 'refuse_countries = ["KZ"]\nrefuse_how = "tls-reset"',
-    "refuses-by-alert": 'refuse_countries = ["KZ"]\nrefuse_how = "tls-alert"',
-    "captcha": "captcha = true",
-    "error": "status = 503",
-    "expired": 'certificate = "expired"',
-    "self-signed": 'certificate = "self-signed"',
-    "other-name": 'certificate = "wrong-name"',
-    "dead": "",
-    "refusing": "",
-}
-_DOWN = {"dead": "swallow", "refusing": "refuse"}
-
-
-def line_of(chance: random.Random) -> dict[str, float]:
-    """Draw a line: one-way latency and jitter in milliseconds, loss as a share each way."""
-    half = chance.uniform(5, 400)
-    return {
-        "latency_ms": round(half, 1),
-        "jitter_ms": round(chance.uniform(0, half / 2), 1),
-        "loss": round(chance.uniform(0, 0.05), 4),
-    }
-
-
-def scenario(line: dict[str, float], each: int) -> str:
-    """Return a world of innocent sites, `each` of every kind, behind a line."""
-    hosts = {f"{kind}-{number}.example": kind for kind in KINDS for number in range(each)}
-    lines = [
-        'country = "KZ"',
-        f"targets = [{', '.join(json.dumps(_url(host, kind)) for host, kind in hosts.items())}]",
-        f"sitewatch.limits = {{ parallel = {_PARALLEL} }}",
-        "[[networks]]",
-        'name = "isp"',
-        "asn = 64496",
-        *(f"{key} = {value}" for key, value in line.items()),
-    ]
-    for host, kind in hosts.items():
-        lines += ["[[sites]]", f'host = "{host}"', KINDS[kind]]
-        if kind in _DOWN:
-            lines += ["[[downs]]", f'hosts = ["{host}"]', f'how = "{_DOWN[kind]}"']
-    return "\n".join(lines) + "\n"
-
-
-def _url(host: str, kind: str) -> str:
-    return f"{'http' if kind == 'in-clear' else 'https'}://{host}/"
-
-
-def measure(
-    world: World, database: Path, running: set[subprocess.Popen[bytes]]
-) -> tuple[list[Any], str]:
-    """Run `sitewatch measure` on every target; return URL and verdict of each, and its last word
-    where it failed."""
-    command = [sys.executable, "-m", "sitewatch", "measure", "--json", "--tier", "probing"]
-    client = world.clients[0]
-    process = world.popen(
-        client,
-        [*command, "--database", str(database), *world.scenario.targets],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | world.environment(client) | {"SITEWATCH_CONSENT": "yes"},
-    )
-    running.add(process)
-    try:
-        output, errors = process.communicate(timeout=_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, errors = process.communicate()
-    finally:
-        running.discard(process)
-    found = [json.loads(line) for line in output.splitlines() if line.endswith(b"}")]
-    verdicts = [{"url": one["url"], **one["verdict"]} for one in found if one["verdict"]]
-    said = errors.decode(errors="replace").strip().splitlines() or ["no word"]
-    return verdicts, "" if process.returncode == 0 else f"{process.returncode}: {said[-1]}"
-
-
-def one_world(
-    name: str, each: int, folder: Path, pki: Pki, running: set[subprocess.Popen[bytes]]
-) -> dict[str, Any]:
-    """Make the world of a name, which draws its line and its addresses, and measure it."""
-    began, chance = time.monotonic(), random.Random(name)
-    line, path = line_of(chance), folder / f"{name}.toml"
-    path.write_text(scenario(line, each))
-    with World(load_scenario(path), seed=chance.randrange(2**31), pki=pki) as world:
-        verdicts, trouble = measure(world, folder / f"{name}.db", running)
-    for left in folder.glob(f"{name}.*"):
-        if left.is_file():
-            left.unlink()
-    statuses: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
-    for one in verdicts:
-        statuses[one["url"].split("/")[2].rpartition("-")[0]][one["status"]] += 1
-    return {
-        "world": name,
-        **line,
-        "seconds": round(time.monotonic() - began),
-        "trouble": trouble,
-        "statuses": statuses,
-        "alarms": [one for one in verdicts if one["status"] == "blocked"],
-    }
+_APART = 2.0  # seconds between the beginnings of worlds
 
 
 def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterator[dict[str, Any]]:
-    """Measure worlds that are not known yet, several at once, and yield each as it ends."""
+    """Measure worlds that are not known yet, many at once, and yield each as it ends."""
     done, count = {world["world"] for world in known}, sum(map(size, known))
     until = time.monotonic() + 60 * options.minutes
-    names = (f"{options.seed}-{number}" for number in range(options.measurements))
+    names = (f"{options.seed}-{number}" for number in itertools.count())
     fresh = (name for name in names if name not in done)
-    running, stopping = set[subprocess.Popen[bytes]](), threading.Event()
-    with (
-        temporary_folder("sitewatch-alarms-") as folder,
-        ThreadPoolExecutor(options.worlds) as pool,
-    ):
-        pki = Pki.create(folder / "pki")
+    running, machine = set[subprocess.Popen[bytes]](), Machine()
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(temporary_folder("sitewatch-alarms-"))
+        pool = held.enter_context(ThreadPoolExecutor(options.worlds))
+        pki, databases = Pki.create(folder / "pki"), folders_of(options.into) or folder
+        databases.mkdir(exist_ok=True)
         waiting = set[Future[dict[str, Any]]]()
         try:
             while True:
                 expected = count + len(waiting) * options.each * len(KINDS)
                 wanted = expected < options.measurements and time.monotonic() < until
-                if wanted and len(waiting) < options.worlds:
-                    call = (next(fresh), options.each, folder, pki, running)
+                fits = not waiting or machine.busy() < options.busy
+                if wanted and fits and len(waiting) < options.worlds:
+                    call = (next(fresh), options.each, databases, pki, running)
                     waiting.add(pool.submit(one_world, *call))
-                    stopping.wait(_APART)  # so that not all of them begin at once
-                    continue
                 if not waiting:
                     return
-                ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                ended, waiting = wait(waiting, timeout=_APART, return_when=FIRST_COMPLETED)
                 for future in ended:
                     found = future.result()
                     count += size(found)
@@ -184,6 +82,25 @@ def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterat
         finally:
             for process in list(running):
                 process.kill()
+
+
+def folders_of(into: Path | None) -> Path | None:
+    """Return where the databases of a file's worlds are kept."""
+    return into.with_name(f"{into.name}.databases") if into else None
+
+
+def judged_anew(worlds: Iterable[dict[str, Any]], databases: Path) -> Iterator[dict[str, Any]]:
+    """Judge the worlds by today's rules out of their databases, and yield each as it is then."""
+    for world in worlds:
+        path = databases / f"{world['world']}.db"
+        if not path.exists():
+            yield world
+            continue
+        with Store(path, create=False) as store:
+            for _ in rejudge(store, everything=True):
+                pass
+            verdicts = {row.url: msgspec.to_builtins(row.verdict) for row in store.judged()}
+        yield world | counted(verdicts)
 
 
 def size(world: dict[str, Any]) -> int:
@@ -219,18 +136,27 @@ def interval(events: int, tries: int) -> tuple[float, float]:
 
 def main() -> int:
     """Measure until there are enough, print the rate, and say whether it is low enough."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--measurements", type=int, default=200, help="20000 for the full run")
+    parser = argparse.ArgumentParser(prog="python -m bench.false_alarms")
+    parser.add_argument("--measurements", type=int, default=180, help="20000 for the full run")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--into", type=Path, help="file of finished worlds, to be gone on with")
     parser.add_argument("--minutes", type=float, default=math.inf, help="start none after these")
-    parser.add_argument("--each", type=int, default=1, help="sites of each kind in a world")
-    parser.add_argument("--worlds", type=int, default=2, help="at once")
+    parser.add_argument("--each", type=int, default=5, help="sites of each kind in a world")
+    parser.add_argument("--worlds", type=int, default=32, help="at once, at most")
+    parser.add_argument("--busy", type=float, default=0.65, help="start none while it is busier")
+    parser.add_argument("--anew", action="store_true", help="measure nothing, judge FILE anew")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if options.anew and not (options.into and options.into.exists()):
+        parser.error("--anew needs --into FILE")
     text = options.into.read_text() if options.into and options.into.exists() else ""
     known = [json.loads(line) for line in text.splitlines()]
+    if options.anew:
+        known = list(judged_anew(known, folders_of(options.into)))
+        options.into.write_text("".join(json.dumps(world) + "\n" for world in known))
+        return told(known)
     try:
+        check_available()
         with contextlib.closing(worlds_until_enough(options, known)) as worlds:
             for world in worlds:
                 known.append(world)
@@ -246,30 +172,46 @@ def main() -> int:
     return told(known)
 
 
-def summed(worlds: list[Any]) -> Counter[str]:
-    """Return how often each status was found."""
+def summed(worlds: list[Any], kinds: Iterable[str] = KINDS) -> Counter[str]:
+    """Return how often each status was found, at sites of some kinds."""
     total: Counter[str] = Counter()
     for world in worlds:
-        for statuses in world["statuses"].values():
-            total.update(statuses)
+        for kind in kinds:
+            total.update(world["statuses"][kind])
     return total
+
+
+def health(worlds: list[Any]) -> dict[str, Any]:
+    """Return how far the machine itself may have been the noise."""
+    asked = sum(world["helpers_asked"] for world in worlds)
+    found = {"healthy": summed(worlds, HEALTHY), "broken": summed(worlds, BROKEN)}
+    return {
+        "worlds_with_trouble": [world["trouble"] for world in worlds if world["trouble"]],
+        "busy_median": statistics.median(world["busy"] for world in worlds),
+        "busy_most": max(world["busy"] for world in worlds),
+        "load_median": statistics.median(world["load"] for world in worlds),
+        "helpers_silent": round(sum(w["helpers_silent"] for w in worlds) / max(asked, 1), 4),
+        "left_open": {
+            kinds: round(statuses["inconclusive"] / max(statuses.total(), 1), 4)
+            for kinds, statuses in found.items()
+        },
+    }
 
 
 def told(worlds: list[Any]) -> int:
     """Print the figures as one line of JSON and return the exit code."""
-    statuses = summed(worlds)
+    if not worlds:
+        return 1
+    tries = summed(worlds).total()
     alarms = [{"world": world["world"], **alarm} for world in worlds for alarm in world["alarms"]]
-    tries = statuses.total()
     low, high = interval(len(alarms), tries) if tries else (0.0, 1.0)
     confirmed = sum(alarm["certainty"] == "confirmed" for alarm in alarms)
     figures = {
         "measurements": tries,
         "worlds": len(worlds),
-        "statuses": dict(statuses),
-        "by_kind": {
-            kind: dict(sum((Counter(world["statuses"][kind]) for world in worlds), Counter()))
-            for kind in KINDS
-        },
+        "statuses": dict(summed(worlds)),
+        "by_kind": {kind: dict(summed(worlds, [kind])) for kind in KINDS},
+        "health": health(worlds),
         "blocked": len(alarms),
         "confirmed": confirmed,
         "rate": len(alarms) / tries if tries else None,
