@@ -45,6 +45,19 @@ def test_what_was_never_judged_is_judged_and_listed(database: Path) -> None:
     assert judge(database, "--all").stdout == ""
 
 
+def test_changes_are_one_json_document(database: Path) -> None:
+    document = json.loads(judge(database, "--json").stdout)
+    assert (document["format"], document["judged"], document["left"]) == (
+        "sitewatch-judged/1",
+        3,
+        0,
+    )
+    after = [change["after"]["status"] for change in document["changed"]]
+    assert after == ["accessible", "blocked", "accessible"]
+    assert all(change["before"] is None for change in document["changed"])
+    assert json.loads(judge(database, "--all", "--json").stdout)["changed"] == []
+
+
 def test_only_all_replaces_what_these_rules_are_said_to_have_judged(database: Path) -> None:
     judge(database)
     with closing(sqlite3.connect(database)) as connection:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 
 import click
 import msgspec
@@ -13,9 +14,12 @@ from reports.rules import RULES_VERSION
 from sitewatch.console import safe, say, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, database_option
-from sitewatch.rejudging import Changed, Rejudged, rejudge
+from sitewatch.rejudging import Changed, rejudge
 from storage.records import Verdict
 from storage.store import StoreError
+
+_IN_MEMORY = 8_000_000  # bytes of what is told; the rest waits on the disk
+_ERRORS = (StoreError, ReportError)
 
 
 @click.command("judge", epilog="Example: sitewatch judge --all --json")
@@ -32,24 +36,36 @@ def command(
     A measurement whose content retention has dropped keeps the verdict it had.
     """
     installation = Installation.load(config_path, database)
-    with installation.open_store(create=False) as store, told_in_one_line(StoreError, ReportError):
-        done = list(rejudge(store, everything=everything))
-    changed = [change for site in done for change in site.changed]
-    if as_json:
-        click.echo(_document(done, changed))
-        return
-    for change in changed:
-        click.echo(
-            f"{change.time[:19]}Z  {safe(change.url)}  {_words(change.before)} -> "
-            f"{_words(change.after)}"
-        )
-    judged, left = sum(site.judged for site in done), sum(site.left for site in done)
-    say(f"{judged} measurements judged by the rules {RULES_VERSION}, {len(changed)} differently")
+    judged = left = 0
+    # All may be judged differently, and be millions: said only when all of it is done.
+    with SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8") as lines:
+        with installation.open_store(create=False) as store, told_in_one_line(*_ERRORS):
+            for site in rejudge(store, everything=everything):
+                judged, left = judged + site.judged, left + site.left
+                lines.writelines(map(_json_line if as_json else _line, site.changed))
+        lines.seek(0)
+        if as_json:
+            _tell_document(judged, left, lines)
+        else:
+            _tell(judged, left, lines)
+
+
+def _tell(judged: int, left: int, lines: Iterable[str]) -> None:
+    differently = 0
+    for line in lines:
+        differently += 1
+        click.echo(line, nl=False)
+    say(f"{judged} measurements judged by the rules {RULES_VERSION}, {differently} differently")
     if left:
         say(
             f"{left} kept the verdict they had: their content, or what they were judged with, "
             "was thinned"
         )
+
+
+def _line(change: Changed) -> str:
+    said = f"{_words(change.before)} -> {_words(change.after)}"
+    return f"{change.time[:19]}Z  {safe(change.url)}  {said}\n"
 
 
 def _words(verdict: Verdict | None) -> str:
@@ -59,12 +75,16 @@ def _words(verdict: Verdict | None) -> str:
     return " ".join(filter(None, [verdict.status, how, verdict.certainty]))
 
 
-def _document(done: Sequence[Rejudged], changed: Sequence[Changed]) -> str:
-    document = {
-        "format": "sitewatch-judged/1",
-        "rules_version": RULES_VERSION,
-        "judged": sum(site.judged for site in done),
-        "left": sum(site.left for site in done),
-        "changed": changed,
-    }
-    return msgspec.json.encode(document).decode()
+def _json_line(change: Changed) -> str:
+    return msgspec.json.encode(change).decode() + "\n"
+
+
+def _tell_document(judged: int, left: int, lines: Iterable[str]) -> None:
+    """Print one JSON document; each line is one of its changes."""
+    head = {"format": "sitewatch-judged/1", "rules_version": RULES_VERSION}
+    counts = {"judged": judged, "left": left, "changed": []}
+    begun = msgspec.json.encode(head | counts).decode().removesuffix("]}")
+    click.echo(begun, nl=False)
+    for number, line in enumerate(lines):
+        click.echo(("," if number else "") + line.rstrip("\n"), nl=False)
+    click.echo("]}")
