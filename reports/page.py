@@ -23,6 +23,8 @@ from reports.records_list import digest_of, ids_of
 from reports.techniques import in_words
 from reports.timeline import BAND_TOP, LANE
 
+WHOLE = "evidence.html"  # the whole report, where report.html is one page on one incident
+
 # Everything is escaped, in every template: what a page says may come from the network.
 _environment = Environment(
     loader=PackageLoader("reports", "templates"),
@@ -76,6 +78,7 @@ _environment.globals.update(
     left_open=left_open,
     most_listed=MOST_LISTED,
     runs=runs,
+    whole=WHOLE,
     not_evidence=NOT_EVIDENCE,
     slug=network_slug,
 )
@@ -83,27 +86,46 @@ _environment.filters["slug_of"] = network_slug
 
 
 def html(content: Content) -> str:
-    """Return report.html: one file, no request to anywhere, everything escaped."""
+    """Return the whole report: one file, no request to anywhere, everything escaped."""
+    return _rendered(
+        "report.html",
+        content,
+        title=content.title,
+        lead=content.lead,
+        countries=[(code or "XX", content.words.country(code)) for code in _countries(content)],
+        hosts=sorted({row.host for row in content.targets}),
+        ids=ids_of(content),
+        numbered=_aside(content),
+        possible=[row for section in content.possible for row in section.episodes],
+    )
+
+
+def one_page(content: Content) -> str:
+    """Return what is to be known of the one incident of a report, on one page to be cited."""
+    (section,) = content.sections or content.possible
+    told = section.story
+    return _rendered("one_page.html", content, title=told.title, lead=told.lead, section=section)
+
+
+def _rendered(template: str, content: Content, **values: object) -> str:
     style, script = _read("report.css"), _read("report.js")
+    if template == "one_page.html":
+        style += _read("one_page.css")
     if content.simulated:
         style += _read("simulated.css")
     words = content.words
-    return _environment.get_template("report.html").render(
+    return _environment.get_template(template).render(
         c=content,
         words=words,
         _=words.text,
         plural=words.plural,
         number=words.number,
         stamp=words.stamp,
-        countries=[(code or "XX", words.country(code)) for code in _countries(content)],
-        hosts=sorted({row.host for row in content.targets}),
-        ids=ids_of(content),
-        numbered=_aside(content),
-        possible=[row for section in content.possible for row in section.episodes],
         style=style,
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
+        **values,
     )
 
 

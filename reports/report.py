@@ -19,7 +19,7 @@ from reports.folder import write_together
 from reports.incident_feed import incidents_atom
 from reports.markdown import markdown
 from reports.one_incident import find_incident, narrowed
-from reports.page import html
+from reports.page import WHOLE, html, one_page
 from reports.records_list import digest_of, records_txt
 from reports.spreadsheets import episodes_csv, stop_csv
 from reports.tables import episodes_json
@@ -37,6 +37,7 @@ WRITERS: Mapping[str, Writer] = {
     "incidents.atom": incidents_atom,
     "records.txt": records_txt,
 }
+OF_ONE_INCIDENT: Mapping[str, Writer] = {**WRITERS, "report.html": one_page, WHOLE: html}
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +68,8 @@ def write_report(
     of the newest data, which the report names. Unless `exact`, times are rounded outward to ten
     minutes.
     `with_dossier` adds dossier.zip, the evidence for strangers to verify.
-    With `incident`, an id or its beginning, the report is on that incident alone.
+    With `incident`, an id or its beginning, the report is on that incident alone: its page is one
+    to be cited, and what it rests on stands in another file beside it.
     `language` is a code of `reports.catalogue.LANGUAGES`.
     Raises ReportError (impossible days, a folder that cannot be written) and StoreError.
     """
@@ -83,7 +85,8 @@ def write_report(
     content = content_of(analysis, generated=generated, tool=tool, annotations=notes, words=words)
     if incident is not None:
         content = msgspec.structs.replace(content, targets=(), cite=_cite(content))
-    texts = {name: write(content).encode() for name, write in WRITERS.items()}
+    writers = WRITERS if incident is None else OF_ONE_INCIDENT
+    texts = {name: write(content).encode() for name, write in writers.items()}
     files: dict[str, Bytes] = dict(texts)
     if with_dossier:
         files[dossier.NAME] = dossier.dossier(content, texts, store)

@@ -11,7 +11,7 @@ from reports.analysis import Analysis
 from reports.annotations import Note
 from reports.beside import Beside, beside
 from reports.catalogue import N_
-from reports.contrasts import Examiner
+from reports.contrasts import Examiner, Support
 from reports.drawing import Timeline
 from reports.episodes import Episode
 from reports.incidents import Incident
@@ -73,6 +73,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[tuple[int, Note], ...]
     matrix: Matrix
     episodes: tuple[EpisodeRow, ...]
+    weighed: tuple[Alternative, ...]  # of all its episodes together
     beside: Beside
     together: tuple[str, ...]
     records: tuple[str, ...]
@@ -128,6 +129,7 @@ class Sections:
             notes=notes,
             matrix=matrix_of(incident),
             episodes=rows,
+            weighed=self._weighed(incident, support),
             beside=beside(incident, support, self.ledger, words),
             together=tuple(together(incident, self.analysis.incidents, words)),
             records=tuple(self._records(incident)),
@@ -237,6 +239,11 @@ class Sections:
         self.weighed_left -= 1
         support = self.examiner.support([episode])
         return alternatives(incident, [episode], support, self.words)
+
+    def _weighed(self, incident: Incident, support: Support) -> tuple[Alternative, ...]:
+        if incident.status == "possible":
+            return ()
+        return tuple(alternatives(incident, incident.episodes, support, self.words))
 
     def _likely_onset(self, episode: Episode) -> str:
         if episode.onset_p05 is None or episode.onset_p95 is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reports.csv_readings import readings_from_csv
-from reports.report import WRITERS
+from reports.report import OF_ONE_INCIDENT
 from reports.spreadsheets import EPISODE_COLUMNS, OUR_COLUMNS, STOP_COLUMNS
 from sitewatch.annotation_rows import annotations_from_csv
 from storage import bundle_frames, compression, derived_records
@@ -96,7 +96,7 @@ def test_the_columns_of_reports_shown_are_those_written() -> None:
 
 
 def test_every_file_of_a_report_is_named() -> None:
-    for name in WRITERS:
+    for name in OF_ONE_INCIDENT:
         assert f"| `{name}` |" in TEXT
 
 

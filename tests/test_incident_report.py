@@ -42,13 +42,26 @@ def test_an_incident_is_found_by_any_form_of_its_id(
     wanted = form.format(incident, digits, digits[:8].upper())
     result = report(database, tmp_path, "--incident", wanted)
     assert result.exit_code == 0, result.output
-    for name in ("report.html", "report.md"):
+    for name in ("report.html", "evidence.html", "report.md"):
         text = (tmp_path / name).read_text("utf-8")
         assert "How to cite: Sitewatch, “foreignpolicy.com is blocked on 2 of 3" in text
         assert incident in text
         assert "All sites in the same time" not in text
     document = json.loads((tmp_path / "episodes.json").read_bytes())
     assert {episode["incident"] for episode in document["episodes"]} == {incident}
+
+
+def test_its_page_leaves_the_steps_to_the_file_beside_it(
+    database: Path, incident: str, tmp_path: Path
+) -> None:
+    assert report(database, tmp_path, "--incident", incident).exit_code == 0
+    page, whole = ((tmp_path / n).read_text("utf-8") for n in ("report.html", "evidence.html"))
+    assert '<a href="evidence.html">' in page
+    for title in ("Key facts", "What we do not know", "What else it could have been"):
+        assert title in page
+    for title in ("The measurement, step by step", "Method", "Annex: records"):
+        assert f">{title}</h" in whole
+        assert f">{title}</h" not in page
 
 
 def test_its_dossier_verifies(

@@ -1,5 +1,6 @@
 """The page in a real browser: no request, no console line, readable at every width, printable."""
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from reports.catalogue import LANGUAGES
 from reports.report import write_report
 from storage.store import Store
 from tests.month import NETWORKS, SITES, write_month
@@ -58,6 +60,7 @@ def written(
     title: str,
     network: str = "Altyn Telecom",
     sites: Sequence[str] = SITES,
+    **how: Any,
 ) -> Path:
     path = write_month(
         folder / "m.db",
@@ -76,8 +79,14 @@ def written(
             output=folder,
             generated="2017-07-11T00:00:00Z",
             tool="sitewatch 0.1.0",
+            **how,
         )
     return summary.files[0]
+
+
+def incident_of(report: Path) -> str:
+    episodes = json.loads((report.parent / "episodes.json").read_bytes())["episodes"]
+    return str(episodes[0]["incident"])
 
 
 @pytest.fixture
@@ -301,6 +310,21 @@ def test_printing_opens_what_is_closed_and_makes_a_pdf(opened: Page, report: Pat
     assert data.count(b"/Type /Page\n") > 3
     assert opened.title() == "0"
     assert opened.locator("details:not([open])").count() == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_report_on_one_incident_is_one_printed_page(
+    opened: Page, report: Path, tmp_path: Path, language: str
+) -> None:
+    incident = incident_of(report)
+    show(opened, written(tmp_path, "Foreign Policy", incident=incident, language=language))
+    assert incident in opened.locator(".cite").inner_text()
+    opened.locator("figure .wide svg .lane").first.focus()
+    opened.keyboard.press("End")
+    assert "tls.timeout" in opened.locator(".tip").inner_text()
+    assert opened.pdf(prefer_css_page_size=True).count(b"/Type /Page\n") == 1
+    opened.set_viewport_size({"width": 390, "height": 900})
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_nothing_but_its_own_script_can_run(browser: Browser, report: Path) -> None:

@@ -5,29 +5,31 @@
   const KINDS = ["country", "network", "target"];
 
   // --- filter ------------------------------------------------------------------------------
-  const form = document.querySelector(".filter");
-  const note = document.querySelector(".filtered");
-  const offered = KINDS.filter((kind) => form.elements[kind].options.length > 2);
-  for (const kind of KINDS) form.querySelector(`[data-of=${kind}]`).hidden = !offered.includes(kind);
-  form.hidden = offered.length === 0;
+  const filter = (form, note) => {
+    const offered = KINDS.filter((kind) => form.elements[kind].options.length > 2);
+    for (const kind of KINDS) form.querySelector(`[data-of=${kind}]`).hidden = !offered.includes(kind);
+    form.hidden = offered.length === 0;
 
-  const matches = (element, kind) => {
-    const wanted = form.elements[kind].value, own = element.dataset[kind];
-    return !wanted || own === undefined || own.split(" ").includes(wanted);
+    const matches = (element, kind) => {
+      const wanted = form.elements[kind].value, own = element.dataset[kind];
+      return !wanted || own === undefined || own.split(" ").includes(wanted);
+    };
+    const apply = () => {
+      for (const element of all("main [data-country], main [data-network], main [data-target]")) {
+        const shown = KINDS.every((kind) => matches(element, kind));
+        if (element instanceof SVGElement) element.classList.toggle("dim", !shown);
+        else element.hidden = !shown;
+      }
+      const chosen = offered.map((kind) => form.elements[kind]).filter((select) => select.value);
+      const words = chosen.map((select) => select.selectedOptions[0].textContent).join(", ");
+      note.textContent = words ? note.dataset.text.replace("{choice}", () => words) : "";
+    };
+    form.addEventListener("change", apply);
+    form.addEventListener("reset", () => setTimeout(apply));
+    form.addEventListener("submit", (event) => event.preventDefault());
   };
-  const apply = () => {
-    for (const element of all("main [data-country], main [data-network], main [data-target]")) {
-      const shown = KINDS.every((kind) => matches(element, kind));
-      if (element instanceof SVGElement) element.classList.toggle("dim", !shown);
-      else element.hidden = !shown;
-    }
-    const chosen = offered.map((kind) => form.elements[kind]).filter((select) => select.value);
-    const words = chosen.map((select) => select.selectedOptions[0].textContent).join(", ");
-    note.textContent = words ? note.dataset.text.replace("{choice}", () => words) : "";
-  };
-  form.addEventListener("change", apply);
-  form.addEventListener("reset", () => setTimeout(apply));
-  form.addEventListener("submit", (event) => event.preventDefault());
+  const form = document.querySelector(".filter"); // a page on one incident has none
+  if (form) filter(form, document.querySelector(".filtered"));
 
   // --- details -----------------------------------------------------------------------------
   const tip = document.querySelector(".tip");
