@@ -39,8 +39,9 @@ from tests.cases import TIMEOUT, UP, arms, helper, loads, measurement  # noqa: E
 WANTED_SECONDS, WANTED_MEGABYTES = 20.0, 3.0
 FIRST = "2017-01-01"
 DAY = 86400.0
-_PAGE = 500
+_PAGE = 5000  # a transaction
 _SEED = 2017
+_REACHED = [helper()]
 
 
 class World:
@@ -93,7 +94,7 @@ def _measured(
         url=f"https://{host}/",
         time=utc_text(moment),
         vantage=vantage,
-        helpers=[helper()],
+        helpers=_REACHED,
         round=record_id(head),
     )
     yield Item(record)
