@@ -131,20 +131,19 @@ def _line(span: LineSpan, words: Words) -> str:
     values = {
         "network": plain(span.network or words.text("a network")) + number,
         "states": words.listed([words.text(LINES[state]) for state in span.states]),
-        "first": words.stamp(span.begin_latest),
-        "last": words.stamp(span.end_earliest),
+        "when": _seen(words.stamp(span.begin_latest), words.stamp(span.end_earliest), words),
     }
     if span.begin_earliest is None and span.end_latest is None:
         return words.plural(
-            "{network}: seen {states} from {first} to {last}, not up again ({n} round).",
-            "{network}: seen {states} from {first} to {last}, not up again ({n} rounds).",
+            "{network}: seen {states} {when}, not up again ({n} round).",
+            "{network}: seen {states} {when}, not up again ({n} rounds).",
             span.rounds,
             **values,
         )
     if span.begin_earliest is None:
         return words.plural(
-            "{network}: seen {states} from {first} to {last}, up again by {up} ({n} round).",
-            "{network}: seen {states} from {first} to {last}, up again by {up} ({n} rounds).",
+            "{network}: seen {states} {when}, up again by {up} ({n} round).",
+            "{network}: seen {states} {when}, up again by {up} ({n} rounds).",
             span.rounds,
             up=words.stamp(span.end_latest or 0),
             **values,
@@ -152,21 +151,23 @@ def _line(span: LineSpan, words: Words) -> str:
     before = words.stamp(span.begin_earliest)
     if span.end_latest is None:
         return words.plural(
-            "{network}: after {before}, seen {states} from {first} to {last}, not up again ({n} "
-            "round).",
-            "{network}: after {before}, seen {states} from {first} to {last}, not up again ({n} "
-            "rounds).",
+            "{network}: after {before}, seen {states} {when}, not up again ({n} round).",
+            "{network}: after {before}, seen {states} {when}, not up again ({n} rounds).",
             span.rounds,
             before=before,
             **values,
         )
     return words.plural(
-        "{network}: after {before}, seen {states} from {first} to {last}, up again by {up} ({n} "
-        "round).",
-        "{network}: after {before}, seen {states} from {first} to {last}, up again by {up} ({n} "
-        "rounds).",
+        "{network}: after {before}, seen {states} {when}, up again by {up} ({n} round).",
+        "{network}: after {before}, seen {states} {when}, up again by {up} ({n} rounds).",
         span.rounds,
         before=before,
         up=words.stamp(span.end_latest),
         **values,
     )
+
+
+def _seen(first: str, last: str, words: Words) -> str:
+    if first == last:
+        return words.text("at {time}", time=first)
+    return words.text("from {first} to {last}", first=first, last=last)

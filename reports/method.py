@@ -33,6 +33,10 @@ def method(analysis: Analysis, words: Words) -> tuple[str, ...]:
         )
     return (
         text(
+            "A vantage is one installation of the program on one network, known by a pseudonym and "
+            "by the country and number of the network, never by a person or an address."
+        ),
+        text(
             "Volunteers' computers load each site as a browser would: they ask the system's "
             "resolver for its address, connect, open TLS with the site's name and request the "
             "page. Public and encrypted resolvers are asked beside it, and helpers abroad load "
@@ -158,5 +162,10 @@ def limitations(ledger: Ledger, words: Words) -> tuple[str, ...]:
         ),
         words.text(
             "Measurements show what happened to connections. They do not show who decided it."
+        ),
+        words.text(
+            "Hashes and signatures show that a record was not changed after it was made. They do "
+            "not show that the computer that made it told the truth; for that, look at whether "
+            "vantages that do not know of each other saw the same."
         ),
     )

@@ -21,14 +21,17 @@ from reports.narrative import CERTAINTIES
 from reports.readings import Network
 from reports.records_list import digest_of, ids_of
 from reports.techniques import in_words
+from reports.text import inert
 from reports.timeline import BAND_TOP, LANE
 
 WHOLE = "evidence.html"  # the whole report, where report.html is one page on one incident
 
-# Everything is escaped, in every template: what a page says may come from the network.
+# Everything is escaped, and without signs that turn text round, in every template: what a page says
+# may come from the network.
 _environment = Environment(
     loader=PackageLoader("reports", "templates"),
     autoescape=True,
+    finalize=lambda value: inert(value) if type(value) is str else value,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -31,6 +31,7 @@ from reports.wording import Words, capital
 WIDE, NARROW = 900.0, 348.0  # widths of a timeline on paper and desktop, and on a phone
 MOST_SHEETS = 40  # representative measurements in one report
 MOST_WEIGHED = 40  # episodes with the other explanations weighed
+MOST_OF_A_BRACKET = 0.75  # a credible interval that is wider tells no more than its bracket
 MOST_CLOSE = 12  # incidents with timelines of the hours around their onset and end
 _CERTAINTIES = {
     "confirmed": N_("confirmed"),
@@ -53,7 +54,7 @@ class EpisodeRow(msgspec.Struct, frozen=True, kw_only=True):
     episode: Episode
     network: str
     onset: str
-    likely_onset: str  # the credible interval inside the bracket, "" where there is none
+    likely_onset: str  # the credible interval, "" where it tells no more than the bracket
     end: str
     techniques: str
     certainty: str
@@ -248,9 +249,13 @@ class Sections:
     def _likely_onset(self, episode: Episode) -> str:
         if episode.onset_p05 is None or episode.onset_p95 is None:
             return ""
+        if episode.onset_earliest is not None:
+            bracket = episode.onset_latest - episode.onset_earliest
+            if episode.onset_p95 - episode.onset_p05 > MOST_OF_A_BRACKET * bracket:
+                return ""
         return self.words.text(
-            "Inside its bracket the onset lies, in nine of ten such cases, between {first} and "
-            "{last}.",
+            "By the model, the onset lies between {first} and {last} with a probability of nine in "
+            "ten.",
             first=self.words.stamp(episode.onset_p05),
             last=self.words.stamp(episode.onset_p95),
         )

@@ -59,9 +59,9 @@ class _Messages(msgspec.Struct, frozen=True, kw_only=True):
 
 _ONSETS = _Messages(
     overlap=NN_(
-        "The brackets of the onset overlap on {n} network: {when}, one moment could be the onset "
+        "The brackets of the onset overlap on {n} network: {when}; one moment could be the onset "
         "on all of them.",
-        "The brackets of the onset overlap on {n} networks: {when}, one moment could be the onset "
+        "The brackets of the onset overlap on {n} networks: {when}; one moment could be the onset "
         "on all of them.",
     ),
     apart=NN_(
@@ -77,9 +77,9 @@ _ONSETS = _Messages(
 )
 _ENDS = _Messages(
     overlap=NN_(
-        "The brackets of the end overlap on {n} network: {when}, one moment could be the end on "
+        "The brackets of the end overlap on {n} network: {when}; one moment could be the end on "
         "all of them.",
-        "The brackets of the end overlap on {n} networks: {when}, one moment could be the end on "
+        "The brackets of the end overlap on {n} networks: {when}; one moment could be the end on "
         "all of them.",
     ),
     apart=NN_(

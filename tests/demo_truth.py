@@ -45,7 +45,9 @@ def check_demo(folder: Path, *, ended: bool) -> None:
             assert episode["end_earliest"] is episode["end_latest"] is None
     _check_statuses(measurements)
     for name in ("report.html", "report.md"):
-        assert (folder / name).stat().st_size > 0
+        text = (folder / name).read_text("utf-8")
+        assert "a minister denies that the ministry had any part in it" in text
+        assert "steppe-herald.example/2017/06/20/minister-denies" in text
 
 
 def _check_bracket(

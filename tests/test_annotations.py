@@ -77,7 +77,7 @@ def report(database: Path, output: Path, **how: object) -> tuple[str, str]:
 def test_an_annotation_is_added_once_listed_and_told_with_its_source(
     database: Path, tmp_path: Path
 ) -> None:
-    for words in ("1 annotations added", "0 annotations added, 1 known already"):
+    for words in ("1 annotation added", "0 annotations added, 1 known already"):
         result = annotate(database, *DENIAL, "--time", "14:30")
         assert (result.exit_code, words in result.stderr) == (0, True), result.output
     [row] = listed(database)
@@ -230,7 +230,7 @@ def test_a_removed_one_leaves_no_text_and_no_import_brings_it_back(
     with Store(database) as store:
         assert store.import_database(other).annotations_new == 0
     assert listed(database) == []
-    assert "1 annotations added" in annotate(database, *DENIAL).stderr
+    assert "1 annotation added" in annotate(database, *DENIAL).stderr
     assert listed(database)[0]["id"] == id
 
 

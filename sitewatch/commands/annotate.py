@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.errors import ReportError
+from reports.wording import counted
 from sitewatch.annotation_rows import annotations_from_csv
 from sitewatch.console import safe, say, told_in_one_line
 from sitewatch.installation import Installation
@@ -68,7 +69,7 @@ def command(
             say(f"removed {id[:19]}: {annotation.date} {safe(annotation.text)}")
         else:
             new = store.annotate(wanted)
-            say(f"{new} annotations added, {len(wanted) - new} known already")
+            say(f"{counted(new, 'annotation')} added, {len(wanted) - new} known already")
 
 
 def _require_one_task(

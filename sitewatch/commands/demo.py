@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from datetime import date, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from lab.network import LabUnavailable, check_available
 from lab.scenario import Scenario, load_scenario
 from reports.report import write_report
 from sitewatch import __version__
+from sitewatch.annotation_rows import annotations_from_csv
 from sitewatch.console import Failed, told_in_one_line
 from sitewatch.history import round_times, spans
 from sitewatch.playing import History, Kept, play_history
@@ -86,6 +88,7 @@ def _play(folder: Path, seed: int, first: date, last: date) -> str:
         history = History(scenario, seed, vantages, list(spans(times, _SPAN_ROUNDS)))
         for kept in _played(history, folder, len(times)):
             store.add(kept.record, kept.blobs).result()
+        _annotate(store)
         summary = write_report(
             store,
             since=str(first),
@@ -98,6 +101,13 @@ def _play(folder: Path, seed: int, first: date, last: date) -> str:
             exact=True,
         )
     return summary.headline
+
+
+def _annotate(store: Store) -> None:
+    """Add what is said in the play, invented like its networks, with invented sources."""
+    said = resources.files("lab") / "scenarios" / f"{SCENARIO}.annotations.csv"
+    with resources.as_file(said) as path:
+        store.annotate(annotations_from_csv(path))
 
 
 def _played(history: History, folder: Path, rounds: int) -> list[Kept]:

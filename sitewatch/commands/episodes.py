@@ -17,7 +17,8 @@ from reports.errors import ReportError
 from reports.incidents import Outage, outages_of
 from reports.lines import line_spans, marks_from
 from reports.tables import document
-from sitewatch.console import safe, told_in_one_line
+from reports.text import plain
+from sitewatch.console import told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.measured_days import measured_days
 from sitewatch.options import config_option, country_option, database_option, target_option
@@ -99,7 +100,7 @@ def _print(episodes: Sequence[Episode]) -> None:
     for episode in episodes:
         table.add_row(
             *(
-                Text(safe(cell))
+                Text(plain(cell))
                 for cell in (
                     episode.url,
                     " ".join(filter(None, [episode.country, _network(episode)])),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from reports.wording import counted
 from sitewatch.console import Failed, safe, say, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.ooni_files import import_ooni, is_ooni_file, tell_ooni
@@ -51,7 +52,7 @@ def command(
                 f"already, {done.blobs_new} blobs added, {len(done.refused)} refused"
             )
             if done.annotations_new:
-                say(f"  {done.annotations_new} annotations added")
+                say(f"  {counted(done.annotations_new, 'annotation')} added")
             for reason in done.refused:
                 say(f"  {safe(reason)}")
             refused += len(done.refused)
