@@ -41,7 +41,8 @@ ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "docs" / "reliability.md"
 _BEGIN, _END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 
-# All healthy: nothing waits, so that records are written all the time.
+# All healthy, so that nothing waits, and few at a time: those that are measured side by side end
+# together, and records shall be written all the time.
 _SCENARIO = f"""\
 title = "A busy round"
 country = "KZ"
@@ -53,7 +54,7 @@ asn = 64496
 latency_ms = 1
 
 [sitewatch.limits]
-parallel = 32
+parallel = 4
 """
 # SQLite's lock for writing in WAL mode is the POSIX lock on this byte of the -shm file.
 _WRITE_LOCK = 120
@@ -90,12 +91,14 @@ def kill_rounds(
     seed: int,
     side_by_side: int = 2,
     per_database: int = 10,
+    keep: Path | None = None,
     told: Callable[[Kills], None] = lambda _: None,
 ) -> Kills:
     """Kill `count` busy rounds at moments drawn evenly over the whole of them.
 
     Every second kill then waits for the next transaction, as few moments lie inside of one. Each
     database suffers up to `per_database` kills, one after another, and is checked whole after each.
+    Those with problems are copied into `keep`.
     """
     total = Kills()
     starts = range(0, count, per_database)
@@ -107,16 +110,22 @@ def kill_rounds(
         scenario = load_scenario(str(folder / "busy.toml"))
         with ThreadPoolExecutor(side_by_side) as pool:
             jobs = [
-                pool.submit(_one_database, scenario, pki, folder / f"db-{n}", share, seed + n)
+                pool.submit(_one_database, scenario, pki, folder / f"db-{n}", share, seed + n, keep)
                 for n, share in enumerate(shares)
             ]
-            for job in as_completed(jobs):
-                told(job.result())
-                total.add(job.result())
+            try:
+                for job in as_completed(jobs):
+                    told(job.result())
+                    total.add(job.result())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     return total
 
 
-def _one_database(scenario: Scenario, pki: Pki, folder: Path, count: int, seed: int) -> Kills:
+def _one_database(
+    scenario: Scenario, pki: Pki, folder: Path, count: int, seed: int, keep: Path | None
+) -> Kills:
     """Kill rounds of one database until it was hit `count` times; then let one round end."""
     folder.mkdir()
     database, dice, done = folder / "x.db", random.Random(seed), Kills(databases=1)
@@ -132,6 +141,7 @@ def _one_database(scenario: Scenario, pki: Pki, folder: Path, count: int, seed: 
             done.rounds_after += 1
             if held is None:
                 done.missed, busy = done.missed + 1, one.lasted
+                done.problems += [f"a round ended badly: {one.crash}"] if one.crash else []
                 continue
             done.kills += 1
             done.aimed += aimed
@@ -143,6 +153,8 @@ def _one_database(scenario: Scenario, pki: Pki, folder: Path, count: int, seed: 
     with Store(database) as store:
         done.kept = sum(1 for _ in store.measurements())
     done.problems += _damage(database, reported)
+    if done.problems and keep:
+        shutil.copytree(folder, keep / f"seed-{seed}", ignore=shutil.ignore_patterns("world"))
     shutil.rmtree(folder)
     return done
 
@@ -156,6 +168,7 @@ class _Round:
         self._clock = SystemClock()
         self._before = _records_in(database)
         self.lasted = 0.0  # seconds from the first record to the end, once it has come to that
+        self.crash = ""  # what it said if it ended by itself and not well
         argv = [sys.executable, "-m", "sitewatch", "measure", "--json"]
         with output.open("wb") as stdout, self._errors.open("wb") as stderr:
             self._process = world.popen(
@@ -186,10 +199,11 @@ class _Round:
                 self._process.wait(left)
             except subprocess.TimeoutExpired:
                 continue
-            self.lasted = self._clock.monotonic() - begun
+            self._over(begun)
             return None
         program = self._program()
         if program is None:
+            self._over(begun)
             return None
         while aimed and self._process.poll() is None and not write_locked(self._database):
             time.sleep(_GLANCE)
@@ -199,10 +213,18 @@ class _Round:
             held = write_locked(self._database)
             os.kill(program, signal.SIGKILL)
         except ProcessLookupError:
-            held = None
+            self._over(begun)
+            return None
         self._process.wait(_LATEST)
         self.lasted = self._clock.monotonic() - begun
         return held
+
+    def _over(self, begun: float) -> None:
+        """Take down the end of a round that came to it before its moment."""
+        code = self._process.wait(_LATEST)
+        self.lasted = self._clock.monotonic() - begun
+        if code != 0:
+            self.crash = self._errors.read_text()[-2000:] or f"exit code {code}"
 
     def reported(self) -> set[str]:
         """Return the ids in every whole line that the program printed."""
@@ -367,7 +389,9 @@ def _kills(options: argparse.Namespace) -> Kills:
 
     seed = options.seed + 1000 * total.databases  # other moments than those that were
     left = max(0, options.kills - total.kills)
-    made = kill_rounds(left, seed=seed, side_by_side=options.side_by_side, told=told)
+    made = kill_rounds(
+        left, seed=seed, side_by_side=options.side_by_side, keep=options.keep, told=told
+    )
     total.add(made)
     return total
 
@@ -377,8 +401,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--side-by-side", type=int, default=8, help="worlds at once")
+    parser.add_argument("--side-by-side", type=int, default=2, help="worlds at once")
     parser.add_argument("--into", type=Path, help="file that keeps each database's part")
+    parser.add_argument("--keep", type=Path, help="folder for the databases with problems")
     parser.add_argument("--write", action="store_true", help=f"keep the figures in {REPORT.name}")
     options = parser.parse_args()
     kills = _kills(options)
