@@ -78,12 +78,39 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
 
     Raises ConfigError with one line that names the file and the key or line.
     """
+    file = config_file(path, environment)
+    if file is None:
+        return Config()
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    return parse_config(data, file)
+
+
+def config_file(path: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """Return the file that counts, without reading it; None where only the defaults do."""
     named = path or _from_environment(environment)
     usual = platformdirs.user_config_path("sitewatch") / FILE_NAME
     if named is None and not usual.is_file():
-        return Config()
-    file = (named or usual).expanduser().absolute()
-    tables = _tables(file)
+        return None
+    return (named or usual).expanduser().absolute()
+
+
+def unread_config(path: Path | None, environment: Mapping[str, str]) -> Config:
+    """Return the defaults in the place of the file that counts, whatever stands in it.
+
+    For what must work where the file is broken. Raises ConfigError for a file that is not there.
+    """
+    file = config_file(path, environment)
+    if file is not None and not file.is_file():
+        raise ConfigError(f"{file}: no such file")
+    return Config(path=file)
+
+
+def parse_config(data: bytes, file: Path) -> Config:
+    """Return the configuration that `data` is when it lies in `file`. Raises ConfigError."""
+    tables = _tables(data, file)
     sections = _sections(file, tables)
     targets = tables.get("targets", {})
     config = Config(
@@ -101,11 +128,7 @@ def _from_environment(environment: Mapping[str, str]) -> Path | None:
     return Path(named) if named else None
 
 
-def _tables(file: Path) -> dict[str, Any]:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+def _tables(data: bytes, file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:

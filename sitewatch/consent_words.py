@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 
 from probes.settings import Tier
-from probes.targets import CATEGORIES
 from sitewatch.consent import Scope
+from sitewatch.kind_words import kind_of_sites, kinds_of_sites, service
 from sitewatch.language import DRAFT, ENGLISH, N_, Language
 from sitewatch.preview import Preview
 
@@ -101,23 +100,22 @@ def consent_text(
 
     With a `preview` it also says what a day of unattended measuring looks like from outside.
     """
-    kinds = ", ".join(sorted(CATEGORIES.get(code, code) for code in scope.categories))
-    services = "\n".join(f"  - {service}" for service in sorted(scope.services))
+    services = "\n".join(f"  - {service(each, language)}" for each in sorted(scope.services))
     sections = [
-        _show(language, _BEGIN),
-        _show(
-            language,
+        language.show(_BEGIN),
+        language.show(
             _WHAT_ONE if scope.targets == 1 else _WHAT,
             sites=scope.targets,
-            kinds=textwrap.fill(kinds, 80, subsequent_indent="    "),
+            kinds=kinds_of_sites(scope.categories, language),
+            english={"kinds": kinds_of_sites(scope.categories, ENGLISH)},
         )
         + "\n"
-        + _show(language, _MANNERS[scope.tier]),
+        + language.show(_MANNERS[scope.tier]),
         *([] if preview is None else [_each_day(language, preview)]),
-        _show(language, _OTHERS_SEE),
-        f"{_show(language, _SERVICES)}\n{services}",
-        _show(language, _KEPT),
-        _show(language, _STOP, database=database, marker=marker),
+        language.show(_OTHERS_SEE),
+        f"{language.show(_SERVICES)}\n{services}",
+        language.show(_KEPT),
+        language.show(_STOP, database=database, marker=marker),
     ]
     if language.is_draft:
         sections.insert(0, language.show(DRAFT))
@@ -126,11 +124,8 @@ def consent_text(
 
 def _each_day(language: Language, preview: Preview) -> str:
     rows = [
-        f"  - {CATEGORIES[code]}: {kind.sites} × {kind.visits / kind.sites:.0f} = {kind.visits:.0f}"
+        f"  - {kind_of_sites(code, language)}: "
+        f"{kind.sites} × {kind.visits / kind.sites:.0f} = {kind.visits:.0f}"
         for code, kind in sorted(preview.categories.items())
     ]
-    return "\n".join([_show(language, _EACH_DAY, hours=preview.hours), *rows])
-
-
-def _show(language: Language, message: str, **values: object) -> str:
-    return language.show(message, **values)
+    return "\n".join([language.show(_EACH_DAY, hours=preview.hours), *rows])

@@ -11,6 +11,7 @@ from probes.targets import Target
 from sitewatch.config import Config
 from sitewatch.consent import (
     FILE_NAME,
+    QUESTION,
     Consent,
     ConsentError,
     ConsentRecord,
@@ -22,6 +23,7 @@ from sitewatch.consent import (
 from sitewatch.consent_words import consent_text
 from sitewatch.console import Failed, say, told_in_one_line
 from sitewatch.installation import Installation
+from sitewatch.language import ENGLISH, Language, preferred
 
 
 def scope_of(installation: Installation, targets: Sequence[Target], tier: str | None) -> Scope:
@@ -58,14 +60,15 @@ def require_consent(
     if state == "given":
         return
     marker = marker_of(installation.config)
-    text = consent_text(scope, installation.database, marker)
+    words = Language(preferred(os.environ)) if state == "ask" else ENGLISH
+    text = consent_text(scope, installation.database, marker, words)
     if state == "missing":
         say(text)
         raise Failed(
             "measuring needs your consent and there is no terminal to ask at; "
             "to agree to the text above use --consent or SITEWATCH_CONSENT=yes"
         )
-    if not ask(text, sys.stdin, sys.stderr):
+    if not ask(text, sys.stdin, sys.stderr, words.show(QUESTION)):
         raise Failed("no consent, so nothing was sent")
     with told_in_one_line(ConsentError):
         ConsentRecord.of(scope, ConsentRecord.load(marker)).save(marker)

@@ -31,14 +31,25 @@ class Language:
     def is_draft(self) -> bool:
         return self._catalogue.is_draft
 
-    def show(self, message: str, **values: Any) -> str:
-        """Return `message` filled in; a draft with the English below it."""
-        english = message.format(**values)
+    def show(self, message: str, *, english: Mapping[str, Any] | None = None, **values: Any) -> str:
+        """Return `message` filled in; a draft with the English below it.
+
+        Values that are words themselves come in this language, and once more as `english`.
+        """
+        beside = message.format(**{**values, **(english or {})})
         own = self._catalogue.text(message).format(**values)
-        if not self.is_draft or own == english:
+        if not self.is_draft or own == beside:
             return own
-        beside = textwrap.indent(english, "  | ", lambda _: True)
-        return f"{own}\n{beside}"
+        return f"{own}\n{textwrap.indent(beside, '  | ', lambda _: True)}"
+
+    def text(self, message: str) -> str:
+        """Return a few words that stand within a text which is shown."""
+        return self._catalogue.text(message)
+
+    def name(self, message: str) -> str:
+        """Return a name that stands by itself; a draft with the English in brackets."""
+        own = self.text(message)
+        return f"{own} ({message})" if self.is_draft and own != message else own
 
 
 ENGLISH = Language("en")

@@ -19,8 +19,11 @@ from sitewatch.installation import Installation
 # A plain word: the name shows in lists of services, and need not say what this is.
 DEFAULT_NAME = "line-monitor"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,40}")
+# Seconds; systemd itself gives up a start after 90 and then says so.
+_PATIENCE = 120.0
 # systemd ignores keys that begin with X-; by this one a unit is found again.
 _MARK = "X-Configuration="
+_WANTED_BY = "default.target"
 
 _UNIT = """\
 [Unit]
@@ -58,7 +61,7 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 
 [Install]
-WantedBy=default.target
+WantedBy={wanted_by}
 """
 # A view of the machine of its own. A user's systemd can give it only together with PrivateUsers,
 # and only where the kernel lets users make namespaces.
@@ -105,6 +108,7 @@ def unit_of(installation: Installation, name: str, *, walled: bool = True) -> st
     return _UNIT.format(
         description=name.replace("-", " ").capitalize(),
         mark=_MARK,
+        wanted_by=_WANTED_BY,
         configuration=_configuration(installation),
         command=" ".join(map(_quoted, _daemon_command(installation))),
         walls=_walls(installation) if walled else "",
@@ -174,10 +178,13 @@ def remove(service: Service) -> None:
     """Stop the service and take its unit away. Raises ServiceError."""
     if has_systemd():
         _systemctl("disable", "--now", f"{service.name}.service")
-    try:
-        service.file.unlink(missing_ok=True)
-    except OSError as error:
-        raise ServiceError(f"{service.file}: cannot be removed: {error.strerror}") from error
+    # What enables it goes with `disable`, which cannot be had where systemd does not answer.
+    enabling = service.file.parent / f"{_WANTED_BY}.wants" / service.file.name
+    for file in (enabling, service.file):
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise ServiceError(f"{file}: cannot be removed: {error.strerror}") from error
     if has_systemd():
         _systemctl("daemon-reload")
 
@@ -254,13 +261,14 @@ def _write(file: Path, text: str) -> None:
 
 
 def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["systemctl", "--user", "--no-pager", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    command = ["systemctl", "--user", "--no-pager", *arguments]
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        late = f"systemctl {arguments[0]} did not end within {_PATIENCE:g} seconds"
+        return subprocess.CompletedProcess(command, 124, "", late)
 
 
 def _require(result: subprocess.CompletedProcess[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -86,11 +87,10 @@ def configuration_path(config_path: Path | None, named: str | None) -> Path:
     return platformdirs.user_config_path("sitewatch") / FILE_NAME
 
 
-def write_draft(path: Path, text: str) -> Path:
-    """Write `text` beside `path`, where it counts for nothing yet; return the draft. OSError."""
+def write_configuration(path: Path, text: str) -> None:
+    """Write the file in one move, for its owner's eyes only. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
-    return draft
+    Path(temporary).replace(path)

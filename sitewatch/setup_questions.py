@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TextIO, get_args
 
-from probes.settings import Tier
-from probes.targets import CATEGORIES
+from probes.settings import Limits, Tier
+from sitewatch.config_checks import problems
+from sitewatch.kind_words import kind_of_sites
 from sitewatch.language import DRAFT, N_, Language
 from sitewatch.preview import DAYS, Preview
+from sitewatch.sections import Schedule, Sections, Vantage
 from sitewatch.setup_choices import ChoiceError, Choices, switched
 
 _COUNTRY = N_("The country you are in, two capital letters like KZ; Enter leaves it out")
@@ -44,31 +47,35 @@ _STRETCHED = N_("That is more than {budget} MB a month, so rounds will be {stret
 
 
 class Interview:
-    """Asks on `screen` and reads lines from `answers`; the end of those takes every default."""
+    """Asks on `screen` and reads lines from `answers`; what cannot be taken is asked for again."""
 
     def __init__(self, language: Language, answers: TextIO, screen: TextIO) -> None:
         self._language, self._answers, self._screen = language, answers, screen
 
     def ask(self, proposed: Choices, counts: Counter[str]) -> Choices:
-        """Return what the volunteer chooses; `counts` are the sites of each category."""
+        """Return what the volunteer chooses; `counts` are the sites of each category.
+
+        Raises EOFError where the answers end too early.
+        """
         if self._language.is_draft:
             self._say(DRAFT)
-        country = self._ask(_COUNTRY, proposed.country or "").upper()
+        country = self._ask_for(_COUNTRY, proposed.country or "", _is_country).upper()
         skip = self._categories(proposed.skip, counts)
         self._say(_TIER_WHY)
         tier = self._tier(proposed.tier)
         self._say(_HELPERS_WHY)
-        helpers = self._ask(_HELPERS, "yes" if proposed.helpers else "no").lower() in _YES
-        hours = self._ask(_HOURS, proposed.waking_hours)
-        every = self._ask(_EVERY, proposed.every)
+        helpers = self._ask_for(_HELPERS, "yes" if proposed.helpers else "no", _is_yes_or_no)
+        hours = self._ask_for(_HOURS, proposed.waking_hours, _are_hours)
+        every = self._ask_for(_EVERY, proposed.every, _is_cadence)
+        megabytes = self._ask_for(_MEGABYTES, str(proposed.month_megabytes), _are_megabytes)
         return Choices(
             country=country or None,
             skip=skip,
             tier=tier,
-            helpers=helpers,
+            helpers=helpers.lower() in _YES,
             waking_hours=hours,
             every=every,
-            month_megabytes=self._megabytes(proposed.month_megabytes),
+            month_megabytes=int(megabytes),
         )
 
     def _categories(self, skip: frozenset[str], counts: Counter[str]) -> frozenset[str]:
@@ -76,7 +83,7 @@ class Interview:
             self._say(_KINDS)
             for code, count in sorted(counts.items()):
                 on = "off" if code in skip else "on "
-                self._write(f"  {on} {code:5} {count:4} {CATEGORIES[code]}\n")
+                self._write(f"  {on} {code:5} {count:4} {kind_of_sites(code, self._language)}\n")
             changes = self._ask(_SWITCH, "").split()
             if not changes:
                 return skip
@@ -86,19 +93,13 @@ class Interview:
                 self._say(_NOT_UNDERSTOOD)
 
     def _tier(self, proposed: Tier) -> Tier:
-        while True:
-            answer = self._ask(_TIER, proposed)
-            for tier in get_args(Tier):
-                if answer == tier:
-                    return proposed if answer == proposed else tier
-            self._say(_NOT_UNDERSTOOD)
+        tiers: dict[str, Tier] = {tier: tier for tier in get_args(Tier)}
+        return tiers[self._ask_for(_TIER, proposed, tiers.__contains__)]
 
-    def _megabytes(self, proposed: int) -> int:
-        while True:
-            answer = self._ask(_MEGABYTES, str(proposed))
-            if answer.isascii() and answer.isdigit():
-                return int(answer)
+    def _ask_for(self, question: str, default: str, can_be_taken: Callable[[str], bool]) -> str:
+        while not can_be_taken(answer := self._ask(question, default)):
             self._say(_NOT_UNDERSTOOD)
+        return answer
 
     def _ask(self, question: str, default: str) -> str:
         shown = self._language.show(question)
@@ -117,6 +118,33 @@ class Interview:
 
 
 _YES = frozenset({"yes", "y", "да", "д", "иә", "ия"})
+_NO = frozenset({"no", "n", "нет", "н", "жоқ", "жок"})
+
+
+def _is_yes_or_no(answer: str) -> bool:
+    return answer.lower() in _YES | _NO
+
+
+def _is_country(answer: str) -> bool:
+    return not answer or _is_possible(Sections(vantage=Vantage(country=answer.upper())))
+
+
+def _are_hours(answer: str) -> bool:
+    return _is_possible(Sections(schedule=Schedule(waking_hours=answer)))
+
+
+def _is_cadence(answer: str) -> bool:
+    return _is_possible(Sections(schedule=Schedule(every=answer)))
+
+
+def _are_megabytes(answer: str) -> bool:
+    if not (answer.isascii() and answer.isdigit() and len(answer) < 20):
+        return False
+    return _is_possible(Sections(limits=Limits(month_megabytes=int(answer))))
+
+
+def _is_possible(sections: Sections) -> bool:
+    return not any(problems(sections))
 
 
 def preview_text(preview: Preview, language: Language) -> str:

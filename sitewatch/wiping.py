@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sitewatch.config import FILE_NAME as CONFIG_NAME
 from sitewatch.config import Config, default_targets_path
 from sitewatch.consent import FILE_NAME as CONSENT_NAME
 from sitewatch.daemon_lock import beside, running
@@ -89,6 +90,7 @@ def _around_the_configuration(config: Config) -> Iterator[Leaving]:
     named = [
         (folder / CONSENT_NAME, "your consent"),
         (folder / PAUSE_NAME, "marker of a pause"),
+        *((half, "half written") for half in _half_written(folder)),
     ]
     if config.alerts.atom:
         named.append((folder / Path(config.alerts.atom).expanduser(), "feed of alerts"))
@@ -100,3 +102,9 @@ def _around_the_configuration(config: Config) -> Iterator[Leaving]:
     for path, what in named:
         if os.path.lexists(path):
             yield Leaving(path, what)
+
+
+def _half_written(folder: Path) -> list[Path]:
+    """Return what a crash in the midst of writing may have left: a name of ours, random signs."""
+    ours = (CONSENT_NAME, PAUSE_NAME, CONFIG_NAME)
+    return sorted(half for name in ours for half in folder.glob(f"{name}????????"))

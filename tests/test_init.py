@@ -21,12 +21,15 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 from click.testing import CliRunner, Result
 
+from probes.targets import CATEGORIES
 from sitewatch.cli import group
 from sitewatch.config import Config, load_config
-from sitewatch.consent import ConsentRecord
+from sitewatch.consent import ConsentRecord, Scope
+from sitewatch.consent_words import consent_text
 from sitewatch.consenting import scope_of, state_of_consent
 from sitewatch.installation import Installation
-from sitewatch.language import DRAFT, LANGUAGES, Language, preferred
+from sitewatch.kind_words import kind_of_sites, service
+from sitewatch.language import DRAFT, ENGLISH, LANGUAGES, Language, preferred
 from sitewatch.preview import Preview, preview_of
 from sitewatch.setup_choices import (
     PUBLIC_HELPERS,
@@ -34,7 +37,7 @@ from sitewatch.setup_choices import (
     Choices,
     configuration_of,
     switched,
-    write_draft,
+    write_configuration,
 )
 from sitewatch.setup_questions import Interview, preview_text
 from sitewatch.watchlist import load_watchlist
@@ -116,7 +119,6 @@ def test_an_impossible_choice_is_one_line_and_nothing_is_written(
     assert result.exit_code == 1
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
-    assert ".draft" not in result.stderr
     assert not path.exists()
 
 
@@ -164,8 +166,10 @@ def test_every_choice_survives_the_file(tmp_path: Path) -> None:
         every="1d",
         month_megabytes=50,
     )
-    draft = write_draft(tmp_path / "sitewatch.toml", configuration_of(choices, tmp_path))
-    config = load_config(draft, {})
+    path = tmp_path / "sitewatch.toml"
+    write_configuration(path, configuration_of(choices, tmp_path))
+    assert path.stat().st_mode & 0o777 == 0o600
+    config = load_config(path, {})
     assert config.vantage.country == "KZ"
     assert config.targets.skip_categories == ("NEWS",)
     assert config.safety.tier == "conspicuous"
@@ -198,7 +202,8 @@ def test_enter_keeps_everything_as_proposed() -> None:
 
 def test_every_question_can_be_answered() -> None:
     chosen, shown = interview(
-        "kz\n+ANON -NO\n+ANON -NEWS\n\nloud\nbrowser-like\nyes\n09:00-18:00\n2h\nmany\n300\n"
+        "Kazakhstan\nkz\n+ANON -NO\n+ANON -NEWS\n\nloud\nbrowser-like\nperhaps\nyes\n"
+        "9-18\n09:00-18:00\n2\n2h\nmany\n0\n300\n"
     )
     assert chosen == Choices(
         country="KZ",
@@ -209,7 +214,7 @@ def test_every_question_can_be_answered() -> None:
         every="2h",
         month_megabytes=300,
     )
-    assert shown.count("That was not understood") == 3
+    assert shown.count("That was not understood") == 8
 
 
 def test_an_end_of_input_is_no_answer() -> None:
@@ -239,6 +244,20 @@ def at_terminal(path: Path, answers: str, *arguments: str) -> tuple[int, str]:
         process.wait(timeout=30)
     os.close(ours)
     return process.returncode, shown.decode()
+
+
+def test_a_terminal_that_is_closed_at_the_question_leaves_nothing(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-m", "sitewatch", "init", "--config", str(tmp_path / "c" / "s.toml")]
+    with subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        os.write(ours, b"\n" * 7)
+        shown = b""
+        while b'Type "yes"' not in shown:
+            shown += os.read(ours, 65536)
+        process.kill()
+    os.close(ours)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_typed_yes_at_a_terminal_sets_everything_up(tmp_path: Path) -> None:
@@ -312,6 +331,20 @@ def catalogue(code: str) -> Catalog:
     path = ROOT / "sitewatch/locales" / code / "LC_MESSAGES/sitewatch.po"
     with path.open("rb") as file:
         return read_po(file, locale=code, abort_invalid=True)
+
+
+def test_every_kind_of_sites_has_its_words() -> None:
+    assert {code: kind_of_sites(code, ENGLISH) for code in CATEGORIES} == CATEGORIES
+
+
+def test_a_draft_names_kinds_and_services_in_both_languages() -> None:
+    russian = Language("ru")
+    assert kind_of_sites("NEWS", russian) == "Новости и СМИ (News Media)"
+    assert service("helper h.example", russian) == "помощник (helper) h.example"
+    scope = Scope(targets=9, categories=frozenset(["NEWS"]), tier="probing", services=frozenset())
+    text = consent_text(scope, "s.db", Path("consent.json"), russian)
+    assert "Виды сайтов: Новости и СМИ." in text
+    assert "  |   Kinds of sites: News Media." in text
 
 
 TRANSLATED = [code for code in LANGUAGES if code != "en"]

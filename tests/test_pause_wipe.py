@@ -81,6 +81,22 @@ def test_a_marker_that_cannot_be_read_pauses_too(config: Path, content: str) -> 
     assert not is_paused(here)
 
 
+def test_a_broken_configuration_keeps_nobody_from_pausing(config: Path) -> None:
+    config.write_text("[broken")
+    assert run("pause", "--config", str(config)).exit_code == 0
+    assert is_paused(Config(path=config))
+    assert run("resume", "--config", str(config)).exit_code == 0
+    assert not is_paused(Config(path=config))
+
+
+def test_pausing_what_is_not_there_is_one_line(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere" / "sitewatch.toml"
+    result = run("pause", "--config", str(missing))
+    assert result.exit_code == 1
+    assert result.stderr == f"sitewatch: {missing}: no such file\n"
+    assert not missing.parent.exists()
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     refused = run("pause", "--config", str(tmp_path / "file" / "sitewatch.toml"))
@@ -131,7 +147,9 @@ def fill(config: Path) -> list[Path]:
     folder = config.parent
     with Store(folder / "kept" / "x.db") as store:
         store.own_vantage(country="KZ", asn=64500, network=None)
-    for name in ("kept/x.db.log", "kept/x.db.log.1", "kept/x.db-wal", "feed.xml", "targets.csv"):
+    named = ("kept/x.db.log", "kept/x.db.log.1", "kept/x.db-wal", "feed.xml", "targets.csv")
+    half_written = ("sitewatch.tomlab12_x3z", "sitewatch-consent.json0123abcd")
+    for name in named + half_written:
         (folder / name).touch()
     (folder / "sitewatch-consent.json").write_text("{}")
     pause(Config(path=config), SystemClock())
@@ -150,6 +168,21 @@ def test_wiping_removes_all_that_is_ours_and_nothing_else(config: Path, tmp_path
     assert all(str(path) in done.output for path in ours)
     for remains in ("Flash storage", "journal", "Backups"):
         assert remains in done.output
+
+
+def test_a_broken_configuration_keeps_nobody_from_wiping(config: Path) -> None:
+    ours = fill(config)
+    feed = config.parent / "feed.xml"  # nobody can know of it any more
+    config.write_text("[broken")
+    refused = run("wipe", "--yes", "--config", str(config))
+    assert refused.exit_code == 1
+    assert "line 1: not TOML" in refused.output
+    assert "--database" in refused.output
+    assert all(path.exists() for path in ours)
+    database = str(config.parent / "kept" / "x.db")
+    done = run("wipe", "--yes", "--config", str(config), "--database", database)
+    assert done.exit_code == 0, done.output
+    assert [path for path in ours if path.exists()] == [feed]
 
 
 def test_without_a_terminal_or_the_flag_nothing_is_removed(config: Path) -> None:

@@ -167,6 +167,32 @@ def test_a_service_that_does_not_start_is_taken_away(
     assert list(unit_folder().iterdir()) == []
 
 
+def test_a_systemd_that_does_not_answer_is_one_line_and_nothing_stays(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provide_systemctl(tmp_path, monkeypatch)
+    systemctl = tmp_path / "programs" / "systemctl"
+    systemctl.write_text('#!/bin/sh\ncase "$*" in *enable*) exec sleep 60;; esac\n')
+    monkeypatch.setattr("sitewatch.service._PATIENCE", 0.5)
+    result = service(installation, "install")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("systemctl enable did not end within 0.5 seconds\n")
+    assert list(unit_folder().iterdir()) == []
+
+
+def test_what_enables_it_goes_even_where_systemd_is_gone(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provide_systemctl(tmp_path, monkeypatch)
+    assert service(installation, "install").exit_code == 0
+    wants = unit_folder() / "default.target.wants"
+    wants.mkdir()
+    (wants / "line-monitor.service").symlink_to(unit_folder() / "line-monitor.service")
+    without_systemctl(tmp_path, monkeypatch)
+    assert service(installation, "remove").exit_code == 0
+    assert [*unit_folder().iterdir(), *wants.iterdir()] == [wants]
+
+
 def test_where_users_can_make_no_namespaces_it_starts_without_walls_and_says_so(
     installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

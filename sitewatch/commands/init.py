@@ -11,7 +11,7 @@ import msgspec
 
 from probes.clock import SystemClock
 from probes.targets import TargetsError
-from sitewatch.config import ConfigError, load_config
+from sitewatch.config import Config, ConfigError, load_config, parse_config
 from sitewatch.consent import QUESTION, ConsentError, ConsentRecord, ask
 from sitewatch.consent_words import consent_text
 from sitewatch.consenting import marker_of, scope_of
@@ -27,10 +27,12 @@ from sitewatch.setup_choices import (
     configuration_of,
     configuration_path,
     switched,
-    write_draft,
+    write_configuration,
 )
 from sitewatch.setup_questions import Interview, preview_text
 from sitewatch.watchlist import load_watchlist
+
+_NEXT = "Next: sitewatch service install, or sitewatch daemon, or sitewatch measure"
 
 
 @click.command("init", epilog="Example: sitewatch init --consent --country KZ --with-helpers")
@@ -78,7 +80,11 @@ def command(
     words = Language(language or preferred(os.environ))
     path = configuration_path(config_path, os.environ.get("SITEWATCH_CONFIG"))
     if path.is_file():
-        _agree(path, path, words, consent)
+        with told_in_one_line(ConfigError):
+            config = load_config(path, {})
+        _remember(_agreed(config, words, consent), config)
+        say(f"{path} stays as it is.")
+        say(_NEXT)
         return
     with told_in_one_line(ChoiceError):
         proposed = msgspec.convert(
@@ -94,14 +100,17 @@ def command(
             Choices,
         )
     choices = proposed if consent or not _interactive() else _interview(words, proposed, path)
+    text = configuration_of(choices, path.parent)
+    with told_in_one_line(ConfigError):
+        config = parse_config(text.encode(), path)
+    agreed = _agreed(config, words, consent)
     try:
-        draft = write_draft(path, configuration_of(choices, path.parent))
+        write_configuration(path, text)
     except OSError as error:
         raise Failed(f"{path}: cannot be written: {error.strerror}") from error
-    try:
-        _agree(draft, path, words, consent)
-    finally:
-        draft.unlink(missing_ok=True)
+    _remember(agreed, config)
+    say(f"Written: {path}")
+    say(_NEXT)
 
 
 def _interactive() -> bool:
@@ -117,18 +126,14 @@ def _interview(words: Language, proposed: Choices, path: Path) -> Choices:
         raise Failed("no answer, so nothing was written") from error
 
 
-def _agree(draft: Path, path: Path, words: Language, flag: bool) -> None:
-    """Show what the configuration in `draft` means; on a yes make it `path`'s and remember it."""
-    try:
-        config = load_config(draft, {})
-    except ConfigError as error:
-        raise Failed(str(error).replace(str(draft), str(path))) from error
+def _agreed(config: Config, words: Language, flag: bool) -> ConsentRecord:
+    """Show what the configuration means and return a yes to that. Raises Failed without one."""
     installation = Installation(config, config.database)
     with told_in_one_line(TargetsError):
         watchlist = load_watchlist(config)
-    scope, marker = scope_of(installation, watchlist.targets, None), marker_of(config)
+    scope = scope_of(installation, watchlist.targets, None)
     preview = preview_of(config, watchlist, SystemClock().wall())
-    text = consent_text(scope, config.database, marker, words, preview)
+    text = consent_text(scope, config.database, marker_of(config), words, preview)
     text = f"{text}\n{preview_text(preview, words)}\n"
     if flag or os.environ.get("SITEWATCH_CONSENT") == "yes":
         say(text)
@@ -137,12 +142,9 @@ def _agree(draft: Path, path: Path, words: Language, flag: bool) -> None:
         raise Failed("there is no terminal to ask at; to agree to the text above use --consent")
     elif not ask(text, sys.stdin, sys.stderr, words.show(QUESTION)):
         raise Failed("no consent, so nothing was written")
-    try:
-        if draft != path:
-            draft.replace(path)
-    except OSError as error:
-        raise Failed(f"{path}: cannot be written: {error.strerror}") from error
+    return ConsentRecord.of(scope)
+
+
+def _remember(agreed: ConsentRecord, config: Config) -> None:
     with told_in_one_line(ConsentError):
-        ConsentRecord.of(scope).save(marker)
-    say(f"Written: {path}")
-    say("Next: sitewatch service install, or sitewatch daemon, or sitewatch measure")
+        agreed.save(marker_of(config))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from probes.clock import SystemClock
+from sitewatch.config import ConfigError, unread_config
 from sitewatch.console import say, told_in_one_line
-from sitewatch.installation import Installation
 from sitewatch.options import config_option
 from sitewatch.pausing import PauseError, pause
 
@@ -21,8 +22,7 @@ def command(config_path: Path | None) -> None:
     A round under way stops within seconds and keeps what it has. Nothing else changes: what is
     stored can still be read, judged and reported.
     """
-    installation = Installation.load(config_path, None)
-    with told_in_one_line(PauseError):
-        made = pause(installation.config, SystemClock())
+    with told_in_one_line(PauseError, ConfigError):
+        made = pause(unread_config(config_path, os.environ), SystemClock())
     since = f" since {made.since[:19]}Z" if made.since else ""
     say(f"Probing is paused{since}. `sitewatch resume` ends the pause.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
+from sitewatch.config import ConfigError, unread_config
 from sitewatch.console import say, told_in_one_line
-from sitewatch.installation import Installation
 from sitewatch.options import config_option
 from sitewatch.pausing import PauseError, resume
 
@@ -16,9 +17,8 @@ from sitewatch.pausing import PauseError, resume
 @config_option
 def command(config_path: Path | None) -> None:
     """End the pause: the daemon goes on at its next time, and `sitewatch measure` works again."""
-    installation = Installation.load(config_path, None)
-    with told_in_one_line(PauseError):
-        earlier = resume(installation.config)
+    with told_in_one_line(PauseError, ConfigError):
+        earlier = resume(unread_config(config_path, os.environ))
     if earlier is None:
         say("Probing was not paused.")
     else:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import platformdirs
 
+from sitewatch.config import ConfigError, load_config, unread_config
 from sitewatch.console import Failed, safe, say, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, database_option
@@ -24,8 +27,9 @@ def command(yes: bool, config_path: Path | None, database: str | None) -> None:
     """Remove database, keys, configuration, consent, watched list, log and service.
 
     Shows what will go, asks once, and says what no program can remove. There is no way back.
+    A configuration that cannot be read does not keep anything; --database then names the records.
     """
-    installation = Installation.load(config_path, database)
+    installation = _installation(config_path, database)
     found = leavings(installation.config, installation.database)
     services = installed(installation)
     if not found and not services:
@@ -43,6 +47,22 @@ def command(yes: bool, config_path: Path | None, database: str | None) -> None:
     _remove_services(installation)
     _remove(installation.database, found)
     say(REMAINS)
+
+
+def _installation(path: Path | None, database: str | None) -> Installation:
+    """Return what is to be wiped, which a broken configuration must not prevent."""
+    try:
+        config = load_config(path, os.environ)
+    except ConfigError as error:
+        if database is None:
+            usual = safe(str(platformdirs.user_data_path("sitewatch") / "sitewatch.db"))
+            raise Failed(
+                f"{error}; to wipe all the same say where the database is, usually "
+                f"--database {usual}"
+            ) from error
+        with told_in_one_line(ConfigError):
+            config = unread_config(path, os.environ)
+    return Installation(config, database or config.database)
 
 
 def _confirm() -> None:
