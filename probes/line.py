@@ -214,7 +214,7 @@ def line_state(home: Sequence[bool], abroad: Sequence[bool], *, portal: bool) ->
     """
     if not any(home) and not any(abroad):
         return "captive" if portal else "down"
-    if abroad and not any(abroad):
+    if abroad and not any(abroad) and 2 * sum(home) > len(home):
         return "foreign-cut"
     passed = sum(home) + sum(abroad)
     return "up" if 2 * passed >= len(home) + len(abroad) else "whitelisted"

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
+import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
 from lab.network import World
-from lab.scenario import load_scenario
+from lab.plan import Plan, make_plan
+from lab.scenario import Scenario, load_scenario
+from storage.networks import build
 from tests.lab_worlds import require_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("facts")]
 
 Record: TypeAlias = dict[str, Any]
+SEED = 3  # of the worlds
 
 COOKIES = """
 import sys
@@ -95,6 +104,7 @@ names = ["swallowed.example"]
 kind = "address-unreachable"
 hosts = ["unreachable.example"]
 unreachable = "host-prohibited"
+hop = 5
 [[resolvers]]
 of = "8.8.8.8"
 how = "truncate"
@@ -104,14 +114,33 @@ dns_timeout = 2.0
 connect_timeout = 3.0
 tls_timeout = 2.5
 http_timeout = 3.0
+[sitewatch.data]
+networks = "{table}"
 """
 SCHEMES = {"kazakh": "http", "cookies": "http"}
 SITES = (
     *("plain", "kazakh", "stall", "alias", "offers", "clear", "cookies"),
     *("alert", "swallowed", "unreachable", "long"),
 )
+# A line about which much is known: whose networks they are, and that its clock is behind.
+KNOWN = """
+country = "KZ"
+targets = ["https://watched.example/"]
+clock_ahead = 1500
+dual_stack = true
+networks = [{{name = "isp", asn = 64496, ipv6 = "works"}}]
+[[censors]]
+kind = "dns-divert"
+[sitewatch.data]
+networks = "{table}"
+"""
+ANOTHER_NETWORK = 64999  # of the resolver, by the table
+ROOTS_DAYS = 400
 # Worlds whose line is odd; nothing but the line is looked at.
-LINES = ("plain", "nat64", "vpn-filter", "antivirus", "payment-wall")
+LINES = (
+    *("plain", "nat64", "vpn-filter", "antivirus", "payment-wall"),
+    *("national-cut", "whitelist", "filter-pihole", "known"),
+)
 
 
 def run(world: World, urls: list[str]) -> list[Record]:
@@ -123,21 +152,65 @@ def run(world: World, urls: list[str]) -> list[Record]:
     return found
 
 
-def look(name: str) -> Record:
-    with World(load_scenario(f"zoo/{name}"), seed=3) as world:
+def known_networks(scenario: Scenario, path: Path, *, resolver: int | None = None) -> Plan:
+    """Write a table of all networks of a world in IPv4, and return the world's plan.
+
+    `resolver`: another network is said to be that of the system's resolver.
+    """
+    plan = make_plan(scenario, SEED)
+    own = plan.networks["isp"].resolver if resolver else ""
+    blocks = {block: asn for block, asn in plan.asns.items() if ":" not in block}
+    rows = [f"{each}.0\t{each}.255\t{asn}\tKZ\tAS{asn}" for each, asn in blocks.items()]
+    if resolver:
+        block, _, last = own.rpartition(".")
+        asn = blocks[block]
+        rows.remove(f"{block}.0\t{block}.255\t{asn}\tKZ\tAS{asn}")
+        rows += [f"{block}.0\t{block}.{int(last) - 1}\t{asn}\tKZ\tAS{asn}"]
+        rows += [f"{own}\t{own}\t{resolver}\tKZ\tAS{resolver}"]
+        rows += [f"{block}.{int(last) + 1}\t{block}.255\t{asn}\tKZ\tAS{asn}"]
+    source = path.with_suffix(".tsv")
+    source.write_text("\n".join(sorted(rows, key=_first_address)) + "\n")
+    build(source, path, date(2026, 11, 1))
+    return plan
+
+
+def _first_address(row: str) -> IPv4Address:
+    return IPv4Address(row.partition("\t")[0])
+
+
+def look(name: str, folder: Path) -> Record:
+    """Return the round of a world whose line is odd."""
+    if name != "known":
+        with World(load_scenario(f"zoo/{name}"), seed=SEED) as world:
+            return run(world, [])[0]
+    (folder / "known.toml").write_text(KNOWN.format(table=folder / "known.table"))
+    scenario = load_scenario(folder / "known.toml")
+    known_networks(scenario, folder / "known.table", resolver=ANOTHER_NETWORK)
+    with World(scenario, seed=SEED) as world:
+        config = tomllib.loads(world.config_path("isp").read_text())
+        before = time.time() - ROOTS_DAYS * 86_400
+        os.utime(config["tls"]["ca_bundle"], (before, before))
         return run(world, [])[0]
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    """Return the measurement of each site of the odd world by its first label."""
-    require_lab()
+def odd_scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    """The odd world, with a table that knows its networks."""
     folder = tmp_path_factory.mktemp("odd")
     (folder / "cookies.py").write_text(COOKIES)
-    path = folder / "odd.toml"
-    path.write_text(ODD.format(python=sys.executable, script=folder / "cookies.py"))
+    path, table = folder / "odd.toml", folder / "networks.table"
+    path.write_text(ODD.format(python=sys.executable, script=folder / "cookies.py", table=table))
+    scenario = load_scenario(path)
+    known_networks(scenario, table)
+    return scenario
+
+
+@pytest.fixture(scope="module")
+def odd(odd_scenario: Scenario) -> dict[str, Record]:
+    """Return the measurement of each site of the odd world by its first label."""
+    require_lab()
     urls = [f"{SCHEMES.get(site, 'https')}://{site}.example/" for site in SITES]
-    with World(load_scenario(path), seed=3) as world:
+    with World(odd_scenario, seed=SEED) as world:
         records = run(world, urls)
     firsts = [each for each in records if each["format"].startswith("sitewatch-measurement")]
     return {
@@ -148,11 +221,13 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
 
 
 @pytest.fixture(scope="module")
-def lines() -> dict[str, Record]:
+def lines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
     """Return the round of each world whose line is odd."""
     require_lab()
+    folder = tmp_path_factory.mktemp("lines")
     with ThreadPoolExecutor(3) as pool:
-        return dict(zip(LINES, pool.map(look, LINES), strict=True))
+        rounds = pool.map(lambda name: look(name, folder), LINES)
+        return dict(zip(LINES, rounds, strict=True))
 
 
 def first(record: Record, kind: str, **wanted: object) -> Record:
@@ -266,6 +341,14 @@ def test_helpers_that_disagree_are_told_from_one_that_is_silent(odd: dict[str, R
         ("intercepted", "antivirus", True, False),
         ("portal_status", "payment-wall", 200, None),
         ("state", "payment-wall", "captive", "up"),
+        ("state", "national-cut", "foreign-cut", "up"),
+        ("state", "whitelist", "whitelisted", "up"),
+        ("ipv4", "nat64", False, True),
+        ("ipv6", "known", True, False),
+        ("resolver_at_home", "filter-pihole", True, False),
+        ("resolver_asn", "known", ANOTHER_NETWORK, None),
+        ("resolver_elsewhere", "known", True, False),
+        ("diverted", "known", True, False),
     ],
 )
 def test_a_fact_of_the_line_is_there_where_it_is_and_not_elsewhere(
@@ -275,8 +358,29 @@ def test_a_fact_of_the_line_is_there_where_it_is_and_not_elsewhere(
     assert lines["plain"]["line"][field] == elsewhere
 
 
+def test_a_clock_that_is_behind_is_told_from_one_that_is_right(lines: dict[str, Record]) -> None:
+    behind, right = (lines[name]["line"]["clock_offset_us"] for name in ("known", "plain"))
+    assert abs(behind - 1_500_000_000) < 60_000_000
+    assert abs(right) < 60_000_000
+
+
 def test_the_instrument_stands_in_every_round(lines: dict[str, Record]) -> None:
     for record in lines.values():
-        instrument = record["instrument"]
-        assert instrument["roots_age_days"] >= 0
-        assert "tcp-info" in instrument["features"]
+        assert "tcp-info" in record["instrument"]["features"]
+    known, plain = lines["known"]["instrument"], lines["plain"]["instrument"]
+    assert (known["networks_table"], plain["networks_table"]) == ("2026-11-01", None)
+    assert ROOTS_DAYS - 1 <= known["roots_age_days"] <= ROOTS_DAYS + 1
+    assert plain["roots_age_days"] <= 1
+
+
+def test_who_sends_an_icmp_error_is_named_by_its_network_alone(
+    odd: dict[str, Record], odd_scenario: Scenario
+) -> None:
+    plan = make_plan(odd_scenario, SEED)
+    [address] = plan.addresses_of("unreachable.example")
+    routers = plan.route("isp", address).routers
+    assert first(odd["unreachable"], "connect")["icmp_asn"] == plan.asn(routers[4])
+    assert plan.asn(routers[4]) not in {0, plan.asn(address), plan.networks["isp"].asn}
+    assert first(odd["plain"], "connect")["icmp_asn"] is None
+    text = json.dumps(odd["unreachable"])
+    assert not any(f'"{router}"' in text for router in routers)

@@ -16,12 +16,13 @@ from probes.certificates import CertificateJudge
 from probes.clock import SystemClock
 from probes.instrument import (
     describe_instrument,
+    features,
     is_elsewhere,
     is_hosting,
     leaves_by_tunnel,
     roots_age_days,
 )
-from probes.line import _resolver_elsewhere, _tunnelled
+from probes.line import _resolver_elsewhere, _tunnelled, line_state
 from probes.own import OwnAddresses
 from probes.prober import Prober
 from probes.settings import Settings, Whoami
@@ -153,6 +154,36 @@ def test_the_instrument_says_what_it_is_made_of(tmp_path: Path) -> None:
     assert roots_age_days(1_800_000_000.0, str(tmp_path / "missing")) is None
     (tmp_path / "roots.pem").touch()
     assert roots_age_days(0.0, str(tmp_path / "roots.pem")) == 0
+
+
+@pytest.mark.parametrize(
+    ("home", "abroad", "portal", "state"),
+    [
+        ("oo", "ooo", False, "up"),
+        ("xx", "ooo", False, "up"),
+        ("", "oox", False, "up"),
+        ("oo", "xxx", False, "foreign-cut"),
+        ("oox", "xxx", False, "foreign-cut"),
+        ("ox", "xxx", False, "whitelisted"),
+        ("xx", "oxx", False, "whitelisted"),
+        ("oo", "", False, "up"),
+        ("xx", "xxx", False, "down"),
+        ("xx", "xxx", True, "captive"),
+        ("", "", False, "down"),
+    ],
+)
+def test_the_state_of_a_line_follows_from_who_answered(
+    home: str, abroad: str, portal: bool, state: str
+) -> None:
+    passed = ([each == "o" for each in hosts] for hosts in (home, abroad))
+    assert line_state(*passed, portal=portal) == state
+
+
+def test_what_the_kernel_has_not_got_is_no_feature(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = 250  # an option that no Linux has
+    for option in ("TCP_RTO_MAX_MS", "IP_RECVERR"):
+        monkeypatch.setattr(f"probes.instrument.{option}", unknown)
+    assert features() == ["tcp-info", "ip-ttl"]
 
 
 @pytest.mark.parametrize(
