@@ -34,6 +34,17 @@ def database_option(command: Command) -> Command:
     )(command)
 
 
+def idle_option(name: str, metavar: str, why: str) -> Callable[[Command], Command]:
+    """Add an option that every command takes, to one in which it changes nothing; `why` says so."""
+    return click.option(name, metavar=metavar, expose_value=False, help=why)
+
+
+def idle_database_option(command: Command) -> Command:
+    """Add --database PATH-OR-URL to a command that needs none."""
+    why = "Taken by every command; plays no part in this one."
+    return idle_option("--database", "PATH-OR-URL", why)(command)
+
+
 def identity_option(command: Command) -> Command:
     """Add --identity FILE, for encrypted bundles."""
     return click.option(

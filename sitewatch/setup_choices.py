@@ -58,10 +58,10 @@ def category_counts(folder: Path) -> Counter[str]:
     return Counter(target.category for target in targets)
 
 
-def configuration_of(choices: Choices, folder: Path) -> str:
-    """Return the text of a sitewatch.toml that lies in `folder`."""
-    usual = folder == platformdirs.user_config_path("sitewatch")
-    database = str(platformdirs.user_data_path("sitewatch") / "sitewatch.db") if usual else ""
+def configuration_of(choices: Choices, folder: Path, database: str | None = None) -> str:
+    """Return the text of a sitewatch.toml that lies in `folder` and may name a database."""
+    if database is None and folder == platformdirs.user_config_path("sitewatch"):
+        database = str(platformdirs.user_data_path("sitewatch") / "sitewatch.db")
     helpers = PUBLIC_HELPERS if choices.helpers else ()
     sections: dict[str, dict[str, object]] = {
         "vantage": {"country": choices.country},
@@ -70,7 +70,7 @@ def configuration_of(choices: Choices, folder: Path) -> str:
         "limits": {"month_megabytes": choices.month_megabytes},
         "schedule": {"every": choices.every, "waking_hours": choices.waking_hours},
         "safety": {"tier": choices.tier},
-        "storage": {"database": database or None},
+        "storage": {"database": database},
     }
     lines = ["# Written by sitewatch init; docs/configuration.md explains every key."]
     for name, keys in sections.items():

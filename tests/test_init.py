@@ -93,6 +93,26 @@ def test_in_the_usual_place_the_database_lies_in_the_data_folder(tmp_path: Path)
     assert config.database == str(tmp_path / "home/data/sitewatch/sitewatch.db")
 
 
+@pytest.mark.parametrize("database", ["data/own.db", "sqlite:///data/own.db"])
+def test_a_database_of_the_command_line_is_written_into_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    """A path is seen from where the command runs, not from the configuration's folder."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "elsewhere" / "sitewatch.toml"
+    result = run(path, "--consent", "--database", database)
+    assert result.exit_code == 0, result.output
+    expected = database if "://" in database else str(tmp_path / database)
+    assert load_config(path, {}).database == expected
+    assert expected in result.stderr
+    assert run(path, "--consent", "--database", database).exit_code == 0
+    other = run(path, "--consent", "--database", "other.db")
+    assert other.exit_code == 1
+    assert other.stderr.endswith("key storage.database names another one; change it there\n")
+    assert len(other.stderr.splitlines()) == 1
+    assert load_config(path, {}).database == expected
+
+
 def test_without_consent_nothing_is_written(tmp_path: Path) -> None:
     result = run(tmp_path / "sitewatch.toml")
     assert result.exit_code == 1

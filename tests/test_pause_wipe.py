@@ -55,6 +55,16 @@ def test_measuring_is_refused_while_paused_and_works_again_after(config: Path) -
     assert not is_paused(Config(path=config))
 
 
+def test_a_pause_holds_whatever_the_database(config: Path) -> None:
+    here = ["--config", str(config)]
+    assert run("pause", *here, "--database", "a.db").exit_code == 0
+    for database in ("a.db", "b.db"):
+        words = ["measure", "--consent", *here, "--database", database, "https://a.example/"]
+        assert "probing is paused" in run(*words).output
+    assert run("resume", *here, "--database", "b.db").exit_code == 0
+    assert not is_paused(Config(path=config))
+
+
 def test_pausing_twice_keeps_the_first_time_and_resuming_twice_is_no_error(config: Path) -> None:
     here = Config(path=config)
     first = pause(here, SystemClock())

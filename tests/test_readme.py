@@ -7,8 +7,10 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -36,9 +38,29 @@ def test_every_command_line_of_the_readme_has_help_for_all_it_uses(line: str) ->
             assert argument in text
 
 
+def leaves(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
+    """Yield every command, of groups those inside."""
+    if not isinstance(command, click.Group):
+        yield words
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        assert inner is not None
+        yield from leaves(inner, *words, name)
+
+
 @pytest.mark.parametrize("command", EXISTING)
 def test_the_help_of_every_command_shows_an_example(command: str) -> None:
     assert f"Example: sitewatch {command}" in help_of(command)
+
+
+@pytest.mark.parametrize("words", list(leaves(group)), ids=" ".join)
+def test_every_command_takes_a_configuration_and_a_database(words: tuple[str, ...]) -> None:
+    text = help_of(*words)
+    assert f"Example: sitewatch {' '.join(words)}" in text
+    assert "--config FILE" in text
+    assert "--database PATH-OR-URL" in text
 
 
 def test_the_help_of_sitewatch_shows_an_example() -> None:

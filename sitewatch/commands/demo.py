@@ -19,6 +19,7 @@ from sitewatch import __version__
 from sitewatch.annotation_rows import annotations_from_csv
 from sitewatch.console import Failed, told_in_one_line
 from sitewatch.history import round_times, spans
+from sitewatch.options import idle_option
 from sitewatch.playing import History, Kept, play_history
 from sitewatch.stamps import stamp_of
 from storage.store import Store, StoreError
@@ -43,6 +44,10 @@ _DAY = click.DateTime(["%Y-%m-%d"])
     "--from", "first", type=_DAY, default=str(FIRST), show_default=True, help="First day."
 )
 @click.option("--to", "last", type=_DAY, default=str(LAST), show_default=True, help="Last day.")
+@idle_option("--config", "FILE", "Taken by every command; the demo reads none.")
+@idle_option(
+    "--database", "PATH-OR-URL", "Taken by every command; the demo's own is DIR/sitewatch.db."
+)
 def command(output: Path, seed: int, first: datetime, last: datetime) -> None:
     """Play June 2017 in a simulated Kazakhstan with the real prober, and write the report.
 

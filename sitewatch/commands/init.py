@@ -60,6 +60,11 @@ _NEXT = "Next: sitewatch service install, or sitewatch daemon, or sitewatch meas
     "--month-megabytes", type=int, default=1000, show_default=True, help="Data to use in a month."
 )
 @config_option
+@click.option(
+    "--database",
+    metavar="PATH-OR-URL",
+    help="Database that the new configuration names, instead of the usual one.",
+)
 def command(
     consent: bool,
     language: str | None,
@@ -71,6 +76,7 @@ def command(
     every: str,
     month_megabytes: int,
     config_path: Path | None,
+    database: str | None,
 ) -> None:
     """Set this installation up. Nothing is sent, and nothing is written before you consent.
 
@@ -79,9 +85,13 @@ def command(
     """
     words = Language(language or preferred(os.environ))
     path = configuration_path(config_path, os.environ.get("SITEWATCH_CONFIG"))
+    # Paths of the command line are seen from here, those in the file from the file's folder.
+    wanted = database if database is None or "://" in database else str(Path(database).absolute())
     if path.is_file():
         with told_in_one_line(ConfigError):
             config = load_config(path, {})
+        if wanted not in (None, config.database):
+            raise Failed(f"{path}: key storage.database names another one; change it there")
         _remember(_agreed(config, words, consent), config)
         say(f"{path} stays as it is.")
         say(_NEXT)
@@ -100,7 +110,7 @@ def command(
             Choices,
         )
     choices = proposed if consent or not _interactive() else _interview(words, proposed, path)
-    text = configuration_of(choices, path.parent)
+    text = configuration_of(choices, path.parent, wanted)
     with told_in_one_line(ConfigError):
         config = parse_config(text.encode(), path)
     agreed = _agreed(config, words, consent)

@@ -17,7 +17,7 @@ from probes.targets import CATEGORIES, COLUMNS, Target, TargetsError, load_targe
 from sitewatch.config import Config, default_targets_path
 from sitewatch.console import Failed, safe, say, told_in_one_line
 from sitewatch.installation import Installation
-from sitewatch.options import config_option
+from sitewatch.options import config_option, idle_database_option
 from sitewatch.test_lists import LICENCE, OLD_CODES, Converted, ListError, as_rows, convert
 
 
@@ -56,6 +56,7 @@ _category_option = click.option(
     help="Targets file to add to, or to make, instead of the configured one.",
 )
 @config_option
+@idle_database_option
 def add(file: Path, categories: frozenset[str], to: Path | None, config_path: Path | None) -> None:
     """Add the rows of FILE, a Citizen Lab test list, to the targets file.
 
@@ -82,6 +83,7 @@ def add(file: Path, categories: frozenset[str], to: Path | None, config_path: Pa
 @_category_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @config_option
+@idle_database_option
 def show(categories: frozenset[str], as_json: bool, config_path: Path | None) -> None:
     """List the watched sites with their categories, and which are skipped."""
     config = Installation.load(config_path, None).config
@@ -112,6 +114,7 @@ def show(categories: frozenset[str], as_json: bool, config_path: Path | None) ->
 @command.command("check", epilog="Example: sitewatch targets check my-targets.csv")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @config_option
+@idle_database_option
 def check(file: Path | None, config_path: Path | None) -> None:
     """Check a targets file, by default the configured one; name the first row that is wrong."""
     config = Installation.load(config_path, None).config
