@@ -9,6 +9,7 @@ long, and a box that looks for words, or exchanges them, finds no page to look a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from probes.arms import request_in_clear, try_request
 from probes.contrasts import Contrast, Tally, run_contrasts
@@ -48,15 +49,19 @@ async def _run_transfers(prober: Prober, trace: Trace, arms: Sequence[Contrast])
     came last. Other arms are left out, since each costs some 60 KB. A server that ends a connection
     after some answers is no penalty, and none is waited out.
     """
+    further = next((arm.name for arm in arms if arm.arm == "neutral@site"), None)
+    if further is None:
+        return Tally({}, {})
+    try_arm = partial(try_transfer, further=further)
     telling = [arm for arm in arms if arm.arm in (*_MUST_PASS, "name@neutral", "name@site")]
     tally = await run_contrasts(
-        prober, trace, arms=telling, try_arm=try_transfer, tries=_TRANSFERS, penalty=False
+        prober, trace, arms=telling, try_arm=try_arm, tries=_TRANSFERS, penalty=False
     )
     if tally.has_failed("name@site"):
         for arm in telling:
             if arm.arm in _MUST_PASS and tally.has_passed(arm.arm):
                 stage = Stage("contrast", 0, _TRANSFERS, arm.arm)
-                await try_transfer(prober, trace, stage, arm)
+                await try_arm(prober, trace, stage, arm)
     return tally
 
 

@@ -3,6 +3,9 @@
 Other servers have no long page for a stranger's name, but many short answers on one connection are
 a long transfer too. So a freeze after so many bytes of a connection can be told from a server that
 stops by itself.
+
+The name in question stands in the first request alone: that marks a connection, whatever follows
+on it. The further ones carry a neutral name, so that nobody sees the watched one a hundred times.
 """
 
 from __future__ import annotations
@@ -24,16 +27,19 @@ _AT_ONCE = 8  # requests that wait for their answers
 _ANSWER = b"HTTP/1."
 
 
-async def try_transfer(prober: Prober, trace: Trace, stage: Stage, arm: Contrast) -> bool | None:
-    """Ask again and again on one connection; True where enough came, False where it fell silent.
+async def try_transfer(
+    prober: Prober, trace: Trace, stage: Stage, arm: Contrast, *, further: str
+) -> bool | None:
+    """Ask once for the arm's name and then, on the same connection, for the name `further`.
 
-    None where the server ended it first.
+    True where enough came, False where it fell silent, None where the server ended it first.
     """
     limits = prober.settings.limits
     connection = await connect(trace, stage, arm.address, arm.port, limits.connect_timeout)
     if connection is None:
         return None
-    talk = _Talk(connection, _request(prober, arm))
+    rest = Contrast(arm.arm, further, arm.address, arm.port)
+    talk = _Talk(connection, _request(prober, arm), _request(prober, rest))
     watch, failure = trace.watch(), None
     try:
         async with asyncio.timeout(limits.http_timeout):
@@ -68,9 +74,9 @@ async def try_transfer(prober: Prober, trace: Trace, stage: Stage, arm: Contrast
 class _Talk:
     """Requests and what came back on one connection; of the answers only their number is read."""
 
-    def __init__(self, connection: Connection, request: bytes) -> None:
+    def __init__(self, connection: Connection, first: bytes, further: bytes) -> None:
         self._connection = connection
-        self._request = request
+        self._first, self._further = first, further
         self.sent = 0
         self.came = bytearray()
 
@@ -78,9 +84,12 @@ class _Talk:
         """Go on until enough came or enough was asked. Raises what the network raises."""
         while len(self.came) < ENOUGH:
             answered = self.came.count(_ANSWER)
-            wanted = 1 if not answered else min(answered + _AT_ONCE, _MOST_REQUESTS)
-            if wanted > self.sent:
-                await self._connection.send(self._request * (wanted - self.sent))
+            wanted = min(answered + self._at_once(answered), _MOST_REQUESTS)
+            if not self.sent:
+                await self._connection.send(self._first)
+                self.sent = 1
+            elif answered and wanted > self.sent:
+                await self._connection.send(self._further * (wanted - self.sent))
                 self.sent = wanted
             elif answered >= _MOST_REQUESTS:
                 return
@@ -88,6 +97,11 @@ class _Talk:
             if not data:
                 raise EOFError("closed between two answers")
             self.came += data
+
+    def _at_once(self, answered: int) -> int:
+        """Return for how many answers it is worth to ask ahead: long ones would come in vain."""
+        missing = ENOUGH - len(self.came)
+        return min(_AT_ONCE, 1 + missing * answered // max(1, len(self.came)))
 
     def status(self) -> int | None:
         """Return the status of the first answer."""

@@ -21,17 +21,22 @@ from tests.test_probe_quic import prober
 from tests.test_rules_of_proof import answer, clear_loads
 
 HOST = "127.0.0.1"
+FIRST = b"GET /long?a=1 HTTP/1.1\r\nHost: watched.example"
+FURTHER = b"GET / HTTP/1.1\r\nHost: www.example.com"
 SHORT = b"HTTP/1.1 404 Not Found\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
 
 
 def talking(most: int | None = None, *, then_close: bool = True) -> Handler:
-    """Return a handler that answers every request shortly, `most` of them at the most."""
+    """Return a handler that answers every request shortly, `most` of them at the most.
+
+    The first alone must carry the watched name and path.
+    """
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answered = 0
         while most is None or answered < most:
             head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"GET /long?a=1 HTTP/1.1\r\nHost: watched.example")
+            assert head.startswith(FURTHER if answered else FIRST), head
             writer.write(SHORT)
             await writer.drain()
             answered += 1
@@ -42,11 +47,15 @@ def talking(most: int | None = None, *, then_close: bool = True) -> Handler:
     return handler
 
 
+def _stage(arm: Contrast) -> Stage:
+    return Stage("contrast", 0, 0, arm.arm)
+
+
 async def transfer(handler: Handler, timeout: float = 20.0) -> tuple[bool | None, Exchange]:
     made, found = prober(timeout), trace()
     async with serving(handler) as port:
         arm = Contrast("name@site", "watched.example", HOST, port, "/long?a=1")
-        went_on = await try_transfer(made, found, Stage("contrast", 0, 0, arm.arm), arm)
+        went_on = await try_transfer(made, found, _stage(arm), arm, further="www.example.com")
     step = found.steps[-1]
     assert isinstance(step, Exchange)
     return went_on, step
@@ -57,6 +66,19 @@ async def test_many_short_answers_are_a_long_transfer() -> None:
     assert (went_on, step.failure, step.status) == (True, None, 404)
     assert (step.wire_bytes or 0) >= ENOUGH
     assert (step.requests or 0) > 100
+
+
+async def test_no_more_answers_are_asked_for_than_are_needed() -> None:
+    page = b"HTTP/1.1 200 OK\r\nContent-Length: 12000\r\n\r\n" + b"x" * 12_000
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(page)
+            await writer.drain()
+
+    went_on, step = await transfer(handler)
+    assert went_on is True
+    assert step.requests == 3
 
 
 @pytest.mark.parametrize(
