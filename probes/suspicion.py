@@ -50,13 +50,17 @@ def looks_wrong(steps: Sequence[Step], helpers: Sequence[HelperAnswer], attempt:
 
 
 def failed_handshake(steps: Sequence[Step], attempt: int) -> Suspect | None:
-    """Return the last failed handshake up to an attempt, of the system's addresses if any."""
+    """Return the last failed handshake up to an attempt, of the system's addresses if any.
+
+    One that failed once, and has gone well since, is none.
+    """
     for each in range(attempt, -1, -1):
         mine = [step for step in steps if step.attempt == each]
         for step in [*_of_the_system(mine), *mine]:
             if not isinstance(step, Handshake) or not _failed(step) or not step.server_name:
                 continue
-            if _is_latest(steps, each, attempt, step.address, step.port):
+            latest = _is_latest(steps, each, attempt, step.address, step.port)
+            if latest or _failed_twice_and_is_silent(steps, each, step.address):
                 return Suspect(step.server_name, step.address, step.port)
     return None
 
@@ -135,6 +139,19 @@ def _is_latest(steps: Sequence[Step], attempt: int, last: int, address: str, por
         and (step.address, step.port) == (address, port)
     ]
     return attempt == last or (bool(later) and all(map(_failed, later)))
+
+
+def _failed_twice_and_is_silent(steps: Sequence[Step], attempt: int, address: str) -> bool:
+    """Tell whether handshakes failed in two attempts, and no request since got a word.
+
+    Where packets with a name are lost, but not every one, a handshake passes now and then.
+    """
+    shaken = (s for s in steps if isinstance(s, Handshake) and s.address == address)
+    failed = {step.attempt for step in shaken if _failed(step) and step.attempt <= attempt}
+    asked = (s for s in steps if isinstance(s, Exchange) and s.address == address)
+    since = [step for step in asked if step.attempt > attempt]
+    silent = all(step.status is None and step.failure == Failure.TIMEOUT for step in since)
+    return len(failed) > 1 and bool(since) and silent
 
 
 def doubted_lookup(steps: Sequence[Step]) -> Suspect | None:

@@ -81,6 +81,19 @@ def test_all_rules_that_fire_are_named_and_the_deciding_one_stands_first() -> No
     assert verdict.rules_version == RULES_VERSION
 
 
+def test_a_name_of_which_a_packet_passes_now_and_then_is_confirmed_all_the_same() -> None:
+    """Two loads die in their handshake, the third one's request gets no word."""
+    steps = [*loads(2, tls=TIMEOUT), lookup(attempt=2)]
+    steps += connection(attempt=2, number=9, http=TIMEOUT)
+    record = measurement(steps, helpers=[helper()])
+    verdict = judge(case(record, contrast=arms()))
+    assert (verdict.status, verdict.technique, verdict.certainty) == (
+        "blocked",
+        "timeout",
+        "confirmed",
+    )
+
+
 def test_weights_of_one_measurement_are_never_added() -> None:
     record = measurement(loads(3, tls=TIMEOUT), helpers=[helper()])
     assert weight_of(judge(case(record, contrast=arms()))) == 3.0
