@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
 
+import h2.events
 import httpcore
 import httpx
 
@@ -23,6 +25,7 @@ from storage.records import Exchange
 CAP_INSIDE_VALID_TLS = 32 * 1024  # enough to see a freeze at 16 to 20 KB
 CAP_OTHERWISE = 256 * 1024
 _MOST_HEADERS = 200
+_STATUS = re.compile(rb"[1-9][0-9]{2}")
 _LARGEST_INTEGER = 2**53 - 1  # what canonical JSON can hold
 
 
@@ -74,6 +77,18 @@ class _Body(httpx.AsyncByteStream):
         await self._response.aclose()
 
 
+class _Http2Connection(httpcore.AsyncHTTP2Connection):
+    """Takes no reply without a proper status, which httpcore calls a 200 or stumbles over."""
+
+    async def _receive_stream_event(self, request: httpcore.Request, stream_id: int) -> Any:
+        event = await super()._receive_stream_event(request, stream_id)
+        if isinstance(event, h2.events.ResponseReceived):
+            given = [value for name, value in event.headers or () if name == b":status"]
+            if len(given) != 1 or not _STATUS.fullmatch(given[0]):
+                raise httpcore.RemoteProtocolError("a reply without a status")
+        return event
+
+
 class SingleConnection(httpx.AsyncBaseTransport):
     """An httpx transport that has exactly one open connection and never opens another."""
 
@@ -82,7 +97,7 @@ class SingleConnection(httpx.AsyncBaseTransport):
         origin = httpcore.Origin(
             target.raw_scheme, target.raw_host, target.port or _default_port(target.scheme)
         )
-        kind = httpcore.AsyncHTTP2Connection if stream.http2 else httpcore.AsyncHTTP11Connection
+        kind = _Http2Connection if stream.http2 else httpcore.AsyncHTTP11Connection
         self._connection = kind(origin, _NetworkStream(stream))
         self.protocol = "h2" if stream.http2 else "http/1.1"
 

@@ -11,6 +11,7 @@ import h2.config
 import h2.connection
 import h2.events
 import httpx
+import msgspec
 import pytest
 import trustme
 
@@ -63,7 +64,7 @@ def speaking(respond: Respond) -> Handler:
 
 
 async def fetch(
-    handler: Handler, tls: ssl.SSLContext, judge: CertificateJudge
+    handler: Handler, tls: ssl.SSLContext, judge: CertificateJudge, timeout: float = 2.0
 ) -> tuple[Handshake, Exchange]:
     found = trace()
     async with serving(handler, tls) as port:
@@ -81,7 +82,7 @@ async def fetch(
                 client.build_request("GET", url),
                 connection.number,
                 "127.0.0.1",
-                timeout=2.0,
+                timeout=timeout,
                 trusted=True,
                 protocol=transport.protocol,
             )
@@ -149,6 +150,108 @@ async def test_what_is_no_http2_at_all_is_malformed(
     _, step = await fetch(handler, context(authority, "h2"), judge)
     assert step.status is None
     assert step.failure in {Failure.HTTP_MALFORMED, Failure.EOF, Failure.CONNECTION_RESET}
+
+
+def frame(kind: int, payload: bytes = b"", *, flags: int = 0, stream: int = 1) -> bytes:
+    """Return a frame (RFC 9113 section 4.1)."""
+    head = len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4)
+    return head + payload
+
+
+DATA, HEADERS, RESET, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = (0, 1, *range(3, 10))
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
+HELLO = frame(SETTINGS, stream=0)
+
+
+def literal(name: bytes, value: bytes) -> bytes:
+    """Return a header field, literal and never indexed (RFC 7541 section 6.2.3)."""
+    return b"\x10" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+OK = b"\x88"  # :status 200, of the static table
+
+
+def headers(block: bytes, flags: int = END_HEADERS) -> bytes:
+    return frame(HEADERS, block, flags=flags)
+
+
+# What comes at once, and what is then repeated without end.
+HOSTILE: dict[str, tuple[bytes, bytes]] = {
+    "settings without end": (HELLO, HELLO),
+    "pings without end": (HELLO, frame(PING, b"12345678", stream=0)),
+    "continuations without end": (
+        HELLO + headers(OK, 0),
+        frame(CONTINUATION, literal(b"x", b"y" * 100)),
+    ),
+    "interim replies without end": (HELLO, headers(literal(b":status", b"103"))),
+    "a bomb of headers": (
+        HELLO + headers(b"\x40\x01a\x7f\x01" + b"b" * 128 + b"\xbe" * 16000),
+        b"",
+    ),
+    "a status in words": (HELLO + headers(literal(b":status", b"abc")), b""),
+    "an empty status": (HELLO + headers(literal(b":status", b"")), b""),
+    "a status of ten digits": (HELLO + headers(literal(b":status", b"2000000000")), b""),
+    "a negative status": (HELLO + headers(literal(b":status", b"-20")), b""),
+    "two statuses": (HELLO + headers(OK + OK), b""),
+    "no status": (HELLO + headers(literal(b"a", b"b")), b""),
+    "NUL and escapes": (HELLO + headers(OK + literal(b"a", b"\0\x1b[2J"), 5), b""),
+    "a name that is no text": (HELLO + headers(OK + literal(b"\xff\xfe", b"b"), 5), b""),
+    "a broken block": (HELLO + headers(b"\xff\xff\xff\xff\xff\xff\xff\xff"), b""),
+    "data before headers": (HELLO + frame(DATA, b"x"), b""),
+    "data without end on no stream": (HELLO, frame(DATA, b"x" * 100, stream=0)),
+    "a promise": (HELLO + frame(PUSH, (2).to_bytes(4) + OK, flags=END_HEADERS), b""),
+    "a window beyond all": (HELLO + frame(WINDOW, b"\x7f\xff\xff\xff"), b""),
+    "a window of nothing": (HELLO + frame(WINDOW, b"\0\0\0\0", stream=0), b""),
+    "a frame too long": (HELLO + b"\xff\xff\xff" + bytes(6), b"x" * 1000),
+    "resets without end": (HELLO, frame(RESET, bytes(4))),
+    "an end for another": (HELLO + frame(GOAWAY, bytes(8), stream=0), b""),
+    "unknown frames without end": (HELLO, frame(99, b"x" * 100)),
+    "two lengths": (
+        HELLO
+        + headers(OK + literal(b"content-length", b"5") + literal(b"content-length", b"7"))
+        + frame(DATA, b"hello", flags=END_STREAM),
+        b"",
+    ),
+    "another length": (
+        HELLO + headers(OK + literal(b"content-length", b"5")) + frame(DATA, b"x" * 99, flags=1),
+        b"",
+    ),
+}
+
+
+@pytest.mark.parametrize(("first", "then"), HOSTILE.values(), ids=HOSTILE.keys())
+async def test_hostile_frames_leave_a_bounded_step(
+    authority: trustme.CA, judge: CertificateJudge, first: bytes, then: bytes
+) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(first)
+        await writer.drain()
+        while then:
+            writer.write(then * 20)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        await reader.read()
+
+    _, step = await fetch(handler, context(authority, "h2"), judge, 0.5)
+    assert step.failure != Failure.UNKNOWN
+    assert step.status in (None, 200)
+    assert step.failure is not None or step.status is not None
+    assert len(step.headers) <= 200
+    assert len(msgspec.json.encode(step)) < 100_000
+
+
+@pytest.mark.parametrize("name", [each for each in HOSTILE if "status" in each])
+async def test_a_reply_without_a_proper_status_is_none(
+    authority: trustme.CA, judge: CertificateJudge, name: str
+) -> None:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(HOSTILE[name][0])
+        await reader.read()
+
+    _, step = await fetch(handler, context(authority, "h2"), judge)
+    assert (step.status, step.failure) == (None, Failure.HTTP_MALFORMED)
 
 
 async def test_a_server_without_http2_is_asked_over_http1(
