@@ -32,6 +32,8 @@ def main() -> None:
     targets = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     dead = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    if not 0 <= dead <= 1:
+        sys.exit(f"DEAD is a share of the targets, from 0 to 1, not {dead:g}")
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.toml"

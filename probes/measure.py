@@ -13,7 +13,7 @@ from probes.followups import Keep as Keep
 from probes.helpers import ask_helper, endpoints_of
 from probes.prober import Prober
 from probes.session import Service
-from probes.suspicion import looks_wrong, pace
+from probes.suspicion import looks_wrong, pace, silent_for_all
 from probes.trace import Trace
 from probes.visit import Addresses, Visit
 from storage.records import Exchange, Measurement, utc_text
@@ -72,7 +72,10 @@ async def measure(
 async def _observe(
     prober: Prober, trace: Trace, url: str, line_again: Callable[[], Awaitable[None]]
 ) -> None:
-    """Visit, ask helpers in parallel, and reload twice where something looks wrong."""
+    """Visit, ask helpers in parallel, and reload twice where something looks wrong.
+
+    What helpers find just as silent is not reloaded: it would show nothing new, at a great cost.
+    """
     names: asyncio.Future[Addresses] = asyncio.get_running_loop().create_future()
     visit = Visit(prober, trace, full=True, slot=True, first_hop=names)
     helping = [
@@ -80,7 +83,7 @@ async def _observe(
     ]
     try:
         await visit.run(url)
-        await prober.patiently(asyncio.gather(*helping))
+        await prober.patiently(asyncio.gather(*helping), 0.0)  # it uses nothing of the line
         async with prober.idle():
             await visit.settle()
         _note_paces(prober, trace)
@@ -88,7 +91,8 @@ async def _observe(
         if prober.note(wrong=wrong):
             async with prober.idle():
                 await line_again()
-        if wrong and prober.line_is_up:
+        told = silent_for_all(trace.steps, trace.helpers)
+        if wrong and not told and prober.line_is_up:
             await _reload(prober, trace, url)
     finally:
         visit.abandon()

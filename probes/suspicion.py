@@ -49,6 +49,34 @@ def looks_wrong(steps: Sequence[Step], helpers: Sequence[HelperAnswer], attempt:
     )
 
 
+def silent_for_all(steps: Sequence[Step], helpers: Sequence[HelperAnswer]) -> bool:
+    """Tell whether two helpers met, at each address, the silence that was met here.
+
+    No chance on this line explains what three met at once, and a second look from here could not
+    tell it from a site that is down. Not so where any helper got further at any address.
+    """
+    reached = max((step.hop for step in steps), default=0)
+    tried = [
+        step for step in _of_the_system(steps) if isinstance(step, Connect) and step.hop == reached
+    ]
+    if not tried or any(step.failure != Failure.TIMEOUT for step in tried):
+        return False
+    places = {endpoint(step.address, step.port) for step in tried}
+    met = {helper.helper: helper.connect for helper in helpers if helper.answered}
+    if any(each.status for connects in met.values() for each in connects.values()):
+        return False
+    silent = [
+        connects
+        for connects in met.values()
+        if places <= connects.keys()
+        and all(connects[place].failure == Failure.TIMEOUT for place in places)
+    ]
+    return len(silent) >= _WITNESSES
+
+
+_WITNESSES = 2  # one helper may lie, or be as unlucky as we were
+
+
 def failed_handshake(steps: Sequence[Step], attempt: int) -> Suspect | None:
     """Return the last failed handshake up to an attempt, of the system's addresses if any.
 

@@ -10,11 +10,12 @@ from probes.suspicion import (
     Endpoint,
     failed_handshake,
     no_name_passed,
+    silent_for_all,
     slow_exchange,
     stalled_exchange,
     unopened_endpoint,
 )
-from storage.records import Arm, Connect, Exchange, Step
+from storage.records import Arm, Connect, Exchange, HelperAnswer, Step
 from tests.cases import NAME, NEUTRAL, SITE, TIMEOUT, arms, connection, helper, loads, lookup
 
 
@@ -134,3 +135,45 @@ def test_no_name_passed_where_every_arm_at_the_address_was_left_without_a_word()
     assert no_name_passed(arms(at_site), place)
     assert not no_name_passed(arms(at_site[:1]), place)
     assert not no_name_passed([], place)
+
+
+# --- what needs no second look -------------------------------------------------------------------
+
+
+ONE = "https://helper-one.example/"
+OTHER = "https://helper-two.example/"
+SILENT = helper(reached=False, url=ONE)
+
+
+@pytest.mark.parametrize(
+    ("helpers", "told"),
+    [
+        ([SILENT, helper(reached=False, url=OTHER)], True),
+        ([SILENT, helper(reached=False, url=OTHER), helper(answered=False)], True),
+        ([SILENT], False),  # it may lie, or have failed by chance as we did
+        ([SILENT, SILENT], False),
+        ([SILENT, helper(answered=False, url=OTHER)], False),
+        ([SILENT, helper(url=OTHER)], False),  # the site is up
+        ([SILENT, helper(reached=False, url=OTHER, layer="tls")], False),  # its address is
+        ([SILENT, helper(reached=False, url=OTHER, failure="connection_refused")], False),
+        ([SILENT, helper(reached=False, url=OTHER, layer="dns")], False),
+        ([], False),
+    ],
+)
+def test_a_silence_that_two_helpers_met_too_needs_no_second_look(
+    helpers: list[HelperAnswer], told: bool
+) -> None:
+    assert silent_for_all(loads(1, tcp=TIMEOUT), helpers) is told
+
+
+@pytest.mark.parametrize("how", [{"tcp": "connection_refused"}, {"tls": TIMEOUT}, {}])
+def test_whatever_else_went_wrong_does(how: dict[str, object]) -> None:
+    both = [SILENT, helper(reached=False, url=OTHER)]
+    assert not silent_for_all(loads(1, **how), both)
+    assert not silent_for_all([lookup([])], both)
+
+
+def test_every_address_was_silent_for_the_helpers_as_well() -> None:
+    both: list[Step] = [lookup([SITE, NEUTRAL])]
+    both += [*connection(tcp=TIMEOUT), *connection(address=NEUTRAL, tcp=TIMEOUT, number=2)]
+    assert not silent_for_all(both, [SILENT, helper(reached=False, url=OTHER)])  # asked of one only
