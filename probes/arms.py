@@ -11,6 +11,7 @@ from probes.prober import Prober
 from probes.tcp import connect
 from probes.tls import handshake
 from probes.trace import Stage, Trace
+from probes.udp import UdpAsking
 from storage.records import Exchange, Handshake, Lookup
 
 HTTP_PORT, DNS_PORT = 80, 53
@@ -111,5 +112,9 @@ async def try_question(prober: Prober, trace: Trace, stage: Stage, arm: Contrast
 
 
 async def _ask(trace: Trace, stage: Stage, name: str, server: str, timeout: float) -> None:
-    asked = await look_up_udp(trace, stage, name, ["A"], server, timeout)
-    await asked.settle()
+    asking = UdpAsking(trace, [server], name, ["A"], timeout)
+    try:
+        asked = await look_up_udp(stage, asking, asking.asked[0])
+        await asked.settle()
+    finally:
+        asking.listening.cancel()  # without effect where it has ended

@@ -15,7 +15,7 @@ from probes.answers import Answer, RecordType, query
 from probes.errors import NETWORK_ERRORS, failure_of
 from probes.system_resolver import ask_system
 from probes.trace import Stage, Stopwatch, Trace
-from probes.udp import LINGER, UdpQuestion, UdpQuestions
+from probes.udp import UdpAsking, UdpQuestion, UdpQuestions
 from storage.failures import Failure
 from storage.records import Lookup
 
@@ -63,27 +63,22 @@ class Asked:
         trace: Trace,
         answers: Sequence[Answer],
         steps: Callable[[], Sequence[Lookup]],
-        listening: asyncio.Task[Any] | None,
+        listening: asyncio.Task[Any],
     ) -> None:
         self.answers = answers
         self._trace = trace
         self._steps: Callable[[], Sequence[Lookup]] | None = steps
         self._listening = listening
-        if listening is None:
-            self._record()
-        else:
-            listening.add_done_callback(lambda _: self._record())
+        listening.add_done_callback(lambda _: self._record())
 
     async def settle(self) -> None:
         """Wait until nothing more is listened to; then the steps are recorded."""
-        if self._listening is not None:
-            await self._listening
+        await self._listening
         self._record()
 
     def abandon(self) -> None:
         """Stop listening and record what is there."""
-        if self._listening is not None:
-            self._listening.cancel()
+        self._listening.cancel()
         self._record()
 
     def _record(self) -> None:
@@ -101,32 +96,16 @@ class _Told:
     over_tcp: bool = False
 
 
-async def look_up_system(
-    trace: Trace,
-    stage: Stage,
-    name: str,
-    kinds: Sequence[RecordType],
-    timeout: float,
-    *,
-    server: str | None,
-) -> Asked:
-    """Ask the system; beside it put the same questions to its configured `server` as we see it.
+async def look_up_system(stage: Stage, asking: UdpAsking, beside: UdpQuestions | None) -> Asked:
+    """Ask the system; `beside` are the same questions, put by us to its configured server.
 
     A step's answers are the system's; the replies show the datagrams that our own question to the
     same server met, and the rcode is theirs.
     """
-    beside = None if server is None else UdpQuestions(trace, server, name, kinds)
-    listening = (
-        None if beside is None else asyncio.create_task(beside.ask(timeout, min(LINGER, timeout)))
-    )
-    try:
-        async with trace.sockets.taken(len(kinds)):  # the system's own
-            watch = trace.watch()
-            told = await asyncio.gather(*(_timed(watch, name, kind, timeout) for kind in kinds))
-    except asyncio.CancelledError:
-        if listening is not None:
-            listening.cancel()
-        raise
+    name, kinds, timeout = asking.name, asking.kinds, asking.timeout
+    async with asking.trace.sockets.taken(len(kinds)):  # the system's own
+        watch = asking.trace.watch()
+        told = await asyncio.gather(*(_timed(watch, name, kind, timeout) for kind in kinds))
 
     def steps() -> list[Lookup]:
         found = [
@@ -137,7 +116,7 @@ async def look_up_system(
             return found
         return [_seen(*each) for each in zip(found, beside.questions, strict=True)]
 
-    return Asked(trace, [each.answer for each in told], steps, listening)
+    return Asked(asking.trace, [each.answer for each in told], steps, asking.listening)
 
 
 async def _timed(watch: Stopwatch, name: str, kind: RecordType, timeout: float) -> _Told:
@@ -158,34 +137,18 @@ def _seen(step: Lookup, beside: UdpQuestion) -> Lookup:
     )
 
 
-async def look_up_udp(
-    trace: Trace,
-    stage: Stage,
-    name: str,
-    kinds: Sequence[RecordType],
-    server: str,
-    timeout: float,
-) -> Asked:
-    """Ask a public resolver over UDP, over TCP where an answer does not fit a datagram."""
-    watch = trace.watch()
-    queries = UdpQuestions(trace, server, name, kinds)
-    listening = asyncio.create_task(queries.ask(timeout, min(LINGER, timeout)))
-    try:
-        told = await asyncio.gather(
-            *(
-                _whole_answer(trace, each, watch, name, server, timeout)
-                for each in queries.questions
-            )
-        )
-    except asyncio.CancelledError:
-        listening.cancel()
-        raise
+async def look_up_udp(stage: Stage, asking: UdpAsking, queries: UdpQuestions) -> Asked:
+    """Wait for a resolver's answers; ask it over TCP where one does not fit a datagram."""
+    watch = asking.trace.watch()
+    told = await asyncio.gather(
+        *(_whole_answer(asking, each, watch, queries.server) for each in queries.questions)
+    )
 
     def steps() -> list[Lookup]:
         return [
             msgspec.structs.replace(
-                Question(stage, name, asked.kind).step(
-                    "udp", server, each.answer, watch, each.duration_us
+                Question(stage, asking.name, asked.kind).step(
+                    "udp", queries.server, each.answer, watch, each.duration_us
                 ),
                 replies=list(asked.replies),
                 over_tcp=each.over_tcp,
@@ -193,16 +156,16 @@ async def look_up_udp(
             for asked, each in zip(queries.questions, told, strict=True)
         ]
 
-    return Asked(trace, [each.answer for each in told], steps, listening)
+    return Asked(asking.trace, [each.answer for each in told], steps, asking.listening)
 
 
 async def _whole_answer(
-    trace: Trace, asked: UdpQuestion, watch: Stopwatch, name: str, server: str, timeout: float
+    asking: UdpAsking, asked: UdpQuestion, watch: Stopwatch, server: str
 ) -> _Told:
-    answer = await asked.answered()
-    truncated = bool(asked.replies) and _is_truncated(trace.blobs[asked.replies[-1].raw or ""])
+    answer, blobs = await asked.answered(), asking.trace.blobs
+    truncated = bool(asked.replies) and _is_truncated(blobs[asked.replies[-1].raw or ""])
     if truncated:
-        answer = await _ask_tcp(name, asked.kind, server, timeout)
+        answer = await _ask_tcp(asking.name, asked.kind, server, asking.timeout)
     return _Told(answer, watch.microseconds(), truncated)
 
 

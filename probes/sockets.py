@@ -27,6 +27,9 @@ _BYTES_ACKNOWLEDGED = 120  # 64 bits, since 4.1
 _TCP_INFO_LENGTH = 128
 _SYN_SENT = 2  # linux/tcp_states.h
 _TIME_EXCEEDED = {4: 11, 6: 3}
+_UNREACHABLE = {4: 3, 6: 1}
+# Codes that are not fatal in net/ipv4/icmp.c (icmp_err_convert) and net/ipv6/icmp.c (tab_unreach)
+_PASSING = {4: {0, 1, 4, 5, 11, 12}, 6: {0, 2, 3}}
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class IcmpError:
     type: int
     code: int
     sender: str | None
+    errno: int
+    about: str | None  # where the packet was sent to, as far as the kernel tells
 
     @property
     def words(self) -> str:
@@ -48,6 +53,14 @@ class IcmpError:
     def time_exceeded(self) -> bool:
         """Tell whether a router says that the packet's time to live ran out there."""
         return self.type == _TIME_EXCEEDED[self.version]
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether nothing is to be hoped for, by the kernel's own tables.
+
+        Networks and hosts that cannot be reached may be so for a moment.
+        """
+        return self.type == _UNREACHABLE[self.version] and self.code not in _PASSING[self.version]
 
 
 @dataclass(frozen=True)
@@ -72,17 +85,18 @@ def hear_icmp_errors(sock: socket.socket, *, wanted: bool = True) -> None:
 def icmp_error(sock: socket.socket) -> IcmpError | None:
     """Return the next ICMP error that the kernel kept, None where there is none."""
     try:
-        _, ancillary, _, _ = sock.recvmsg(1, 512, MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+        _, ancillary, _, about = sock.recvmsg(1, 512, MSG_ERRQUEUE | socket.MSG_DONTWAIT)
     except OSError:
         return None
     for level, kind, data in ancillary:
         is_v4 = (level, kind) == (socket.IPPROTO_IP, IP_RECVERR)
         is_v6 = (level, kind) == (socket.IPPROTO_IPV6, IPV6_RECVERR)
         if (is_v4 or is_v6) and len(data) >= _EXTENDED_ERROR.size:
-            _, origin, type_, code, _, _, _ = _EXTENDED_ERROR.unpack_from(data)
+            errno, origin, type_, code, _, _, _ = _EXTENDED_ERROR.unpack_from(data)
             if origin in {_ORIGIN_ICMP, _ORIGIN_ICMP6}:
                 version: Literal[4, 6] = 4 if origin == _ORIGIN_ICMP else 6
-                return IcmpError(version, type_, code, _sender(data[_EXTENDED_ERROR.size :]))
+                sender = _sender(data[_EXTENDED_ERROR.size :])
+                return IcmpError(version, type_, code, sender, errno, about[0] if about else None)
     return None
 
 

@@ -1,11 +1,15 @@
-"""Ask a server over UDP, and keep every datagram that comes back with its time and IP TTL."""
+"""Ask servers over UDP, and keep every datagram that comes back with its time and IP TTL."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
+import secrets
 import socket
 import struct
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import dns.exception
 import dns.message
@@ -13,7 +17,7 @@ import dns.message
 from probes.addresses import family_of
 from probes.answers import Answer, RecordType, query
 from probes.errors import NETWORK_ERRORS, failure_of
-from probes.sockets import IP_RECVTTL, readable
+from probes.sockets import IP_RECVTTL, hear_icmp_errors, icmp_error, readable
 from probes.trace import Stopwatch, Trace
 from storage.failures import Failure
 from storage.records import Reply
@@ -22,6 +26,8 @@ from storage.records import Reply
 # al., USENIX Security 2021), so the true one follows within a second or so.
 LINGER = 1.5
 _MOST_REPLIES = 8  # to one question
+_MOST_DATAGRAMS = 1000  # heard on one port, whoever sends them
+_MOST_TOLD = 3  # errors that are told before a datagram is sent
 _LARGEST_DATAGRAM = 65535
 
 
@@ -80,74 +86,39 @@ class UdpQuestion:
 
 
 class UdpQuestions:
-    """Queries for one name, one of each type, sent to a server from one port.
+    """Queries for one name, one of each type, put to one server; numbered from `first` on."""
 
-    So does the system's own resolver, and it takes half the sockets.
-    """
-
-    def __init__(self, trace: Trace, server: str, name: str, kinds: Sequence[RecordType]) -> None:
+    def __init__(
+        self, trace: Trace, server: str, name: str, kinds: Sequence[RecordType], first: int
+    ) -> None:
         self._trace = trace
-        self._server = server
+        self.server = server
+        self._address = _bare(server)
         self.questions = [UdpQuestion(name, kind) for kind in kinds]
-        for number, question in enumerate(self.questions):
-            question.query.id = (self.questions[0].query.id + number) & 0xFFFF
+        for number, question in enumerate(self.questions, start=first):
+            question.query.id = number & 0xFFFF
 
-    async def ask(self, timeout: float, linger: float) -> None:
-        """Send the queries and collect replies until `linger` seconds after the first to each."""
-        try:
-            async with self._trace.sockets.taken(1):
-                watch = self._trace.watch()  # waiting for a socket is not the server's slowness
-                with self._socket() as sock:
-                    for question in self.questions:
-                        question.begin(timeout)
-                        self._send(sock, question)
-                    await self._collect(sock, watch, linger)
-        except NETWORK_ERRORS as error:
-            for question in self.questions:
-                question.refused(error, 0.0)
-        finally:
-            for question in self.questions:
-                question.end()
+    def is_of(self, address: str | None) -> bool:
+        """Tell whether `address` is the server's."""
+        return address is not None and _bare(address) == self._address
 
-    def _socket(self) -> socket.socket:
-        family = family_of(self._server)
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            if family is socket.AF_INET:
-                sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
-            else:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-            sock.connect((self._server, 53))
-        except OSError:
-            sock.close()
-            raise
-        return sock
+    def seconds_left(self, elapsed: float) -> float:
+        """Return how much longer the server is listened to."""
+        return max(question.seconds_left(elapsed) for question in self.questions)
 
-    @staticmethod
-    def _send(sock: socket.socket, question: UdpQuestion) -> None:
-        try:
-            sock.send(question.query.to_wire())
-        except ConnectionError:  # the kernel tells of the query before and sends nothing
-            sock.send(question.query.to_wire())
+    def refused(self, error: BaseException, until: float) -> None:
+        """Take an ICMP error about a query, or an error of the kernel's own."""
+        for question in self.questions:
+            question.refused(error, until)
 
-    async def _collect(self, sock: socket.socket, watch: Stopwatch, linger: float) -> None:
-        for _ in range(2 * _MOST_REPLIES * len(self.questions)):
-            elapsed = watch.microseconds() / 1e6
-            left = max(question.seconds_left(elapsed) for question in self.questions)
-            if left <= 0 or not await readable(sock, left):
-                return
-            try:
-                data, ancillary, _, _ = sock.recvmsg(_LARGEST_DATAGRAM, 64)
-            except OSError as error:
-                for question in self.questions:
-                    question.refused(error, watch.microseconds() / 1e6 + linger)
-                continue
-            self.take(data, _ip_ttl(ancillary), watch.microseconds(), linger)
+    def end(self) -> None:
+        """Nothing that still comes from the server will be taken."""
+        for question in self.questions:
+            question.end()
 
     def take(self, data: bytes, ip_ttl: int | None, after_us: int, linger: float) -> None:
-        """Take a datagram for the question that it answers; `linger` as in `ask`."""
-        question = self._meant_by(data)
+        """Take a datagram for the question that it answers; `linger` as in `UdpAsking`."""
+        question = self.meant_by(data) or self.questions[0]
         try:
             message = dns.message.from_wire(data, ignore_trailing=True)
             fits = question.query.is_response(message)
@@ -163,10 +134,151 @@ class UdpQuestions:
         )
         question.take(reply, answer, fits=fits, linger=linger)
 
-    def _meant_by(self, data: bytes) -> UdpQuestion:
-        """Return the question that a datagram has the number of, else the first."""
+    def meant_by(self, data: bytes) -> UdpQuestion | None:
+        """Return the question that a datagram has the number of."""
         number = int.from_bytes(data[:2])
-        return next((each for each in self.questions if each.query.id == number), self.questions[0])
+        return next((each for each in self.questions if each.query.id == number), None)
+
+
+class UdpAsking:
+    """Questions for one name to several servers, and the task that listens to them.
+
+    All servers of one family are asked from one port: each server sees the same as from a port of
+    its own, the system's resolver asks for both types so too, and sockets are few.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        servers: Sequence[str],
+        name: str,
+        kinds: Sequence[RecordType],
+        timeout: float,
+        *,
+        port: int = 53,
+    ) -> None:
+        """Begin to ask. A server is listened to for `timeout` seconds, and no longer than `LINGER`
+        seconds after its first reply to each question."""
+        self.trace = trace
+        self.name = name
+        self.kinds = kinds
+        self.timeout = timeout
+        self.port = port
+        numbers = itertools.count(secrets.randbelow(0x10000), len(kinds))
+        self.asked = [UdpQuestions(trace, each, name, kinds, next(numbers)) for each in servers]
+        self.listening = asyncio.create_task(self._ask(min(LINGER, timeout)))
+
+    async def _ask(self, linger: float) -> None:
+        by_family: dict[socket.AddressFamily, list[UdpQuestions]] = {}
+        for each in self.asked:
+            by_family.setdefault(family_of(each.server), []).append(each)
+        sockets = [_Socket(self, *each, linger) for each in by_family.items()]
+        await asyncio.gather(*(each.ask() for each in sockets))
+
+
+class _Socket:
+    """The socket from which servers of one family are asked."""
+
+    def __init__(
+        self,
+        asking: UdpAsking,
+        family: socket.AddressFamily,
+        asked: Sequence[UdpQuestions],
+        linger: float,
+    ) -> None:
+        self._asking = asking
+        self._family = family
+        self._asked = asked
+        self._linger = linger
+
+    async def ask(self) -> None:
+        """Send the queries and collect what comes back."""
+        trace = self._asking.trace
+        try:
+            async with trace.sockets.taken(1):
+                watch = trace.watch()  # waiting for a socket is not the server's slowness
+                with self._open() as sock:
+                    for each in self._asked:
+                        self._send(sock, each)
+                    await self._collect(sock, watch)
+        except NETWORK_ERRORS as error:
+            for each in self._asked:
+                each.refused(error, 0.0)
+        finally:
+            for each in self._asked:
+                each.end()
+
+    def _open(self) -> socket.socket:
+        sock = socket.socket(self._family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            hear_icmp_errors(sock)
+            if self._family is socket.AF_INET:
+                sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+            else:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _send(self, sock: socket.socket, asked: UdpQuestions) -> None:
+        for question in asked.questions:
+            question.begin(self._asking.timeout)
+        try:
+            for question in asked.questions:
+                _send_one(sock, question.query.to_wire(), (asked.server, self._asking.port))
+        except NETWORK_ERRORS as error:
+            asked.refused(error, 0.0)
+
+    async def _collect(self, sock: socket.socket, watch: Stopwatch) -> None:
+        for _ in range(_MOST_DATAGRAMS):
+            elapsed = watch.microseconds() / 1e6
+            left = {each: each.seconds_left(elapsed) for each in self._asked}
+            for each in self._asked:
+                if left[each] <= 0:
+                    each.end()
+            soonest = min((seconds for seconds in left.values() if seconds > 0), default=None)
+            if soonest is None:
+                return
+            if await readable(sock, soonest):
+                self._hear(sock, watch)
+
+    def _hear(self, sock: socket.socket, watch: Stopwatch) -> None:
+        after_us = watch.microseconds()
+        try:
+            data, ancillary, _, (sender, port, *_) = sock.recvmsg(_LARGEST_DATAGRAM, 64)
+        except OSError:  # an ICMP error, told by itself
+            self._hear_error(sock, after_us / 1e6)
+            return
+        of_server = [
+            each for each in self._asked if port == self._asking.port and each.is_of(sender)
+        ]
+        with_number = [each for each in of_server if each.meant_by(data) is not None]
+        meant = next(iter(with_number or of_server), None)
+        if meant is not None and meant.seconds_left(after_us / 1e6) > 0:
+            meant.take(data, _ip_ttl(ancillary), after_us, self._linger)
+
+    def _hear_error(self, sock: socket.socket, elapsed: float) -> None:
+        met = icmp_error(sock)
+        if met is not None and met.is_final:
+            for each in self._asked:
+                if each.is_of(met.about):
+                    each.refused(OSError(met.errno, ""), elapsed + self._linger)
+
+
+def _send_one(sock: socket.socket, data: bytes, server: tuple[str, int]) -> None:
+    """Send a datagram; the kernel may tell of an earlier one first, and then sends nothing."""
+    for _ in range(_MOST_TOLD):
+        with contextlib.suppress(ConnectionError):
+            sock.sendto(data, server)
+            return
+    sock.sendto(data, server)
+
+
+def _bare(address: str) -> IPv4Address | IPv6Address:
+    """Return an address without the zone of a link."""
+    return ip_address(address.partition("%")[0])
 
 
 def _ip_ttl(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:

@@ -22,6 +22,7 @@ from probes.redirects import MOST_HOPS, next_url
 from probes.tcp import connect
 from probes.tls import TlsStream, handshake
 from probes.trace import Stage, Trace
+from probes.udp import UdpAsking
 from storage.failures import Failure
 from storage.records import Connect
 
@@ -95,17 +96,23 @@ class Visit:
         timeout, public = self.prober.settings.limits.dns_timeout, []
         if self.full:
             public = [each for each in self.prober.settings.resolvers.public if self._has(each)]
-        server = self.prober.system_server
-        (system, *others), trusted = await asyncio.gather(
-            asyncio.gather(
-                self._note(look_up_system(self.trace, stage, host, TYPES, timeout, server=server)),
-                *(
-                    self._note(look_up_udp(self.trace, stage, host, TYPES, each, timeout))
-                    for each in public
+        own = [server for server in (self.prober.system_server,) if server is not None]
+        asking = UdpAsking(self.trace, [*own, *public], host, TYPES, timeout)
+        beside = asking.asked[0] if own else None
+        try:
+            (system, *others), trusted = await asyncio.gather(
+                asyncio.gather(
+                    self._note(look_up_system(stage, asking, beside)),
+                    *(
+                        self._note(look_up_udp(stage, asking, each))
+                        for each in asking.asked[len(own) :]
+                    ),
                 ),
-            ),
-            self._ask_encrypted(stage, host),
-        )
+                self._ask_encrypted(stage, host),
+            )
+        except BaseException:
+            asking.listening.cancel()
+            raise
         foreign = [*(address for each in others for address in each), *trusted]
         return Addresses(
             self._allowed(stage, system),

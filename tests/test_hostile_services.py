@@ -133,7 +133,7 @@ async def test_a_hostile_helper_has_not_answered(peer: Handler) -> None:
 )
 async def test_no_datagram_is_too_odd_to_be_kept(data: bytes) -> None:
     found = trace()
-    queries = UdpQuestions(found, "192.0.2.53", "a.example", ["A", "AAAA"])
+    queries = UdpQuestions(found, "192.0.2.53", "a.example", ["A", "AAAA"], 7)
     for question in queries.questions:
         question.query.id = 0
     for _ in range(20):

@@ -91,7 +91,7 @@ def test_no_datagram_does_more_than_not_parse(noise: bytes, keep: int) -> None:
 
 async def test_what_is_still_listened_to_is_recorded_when_it_is_given_up() -> None:
     found = trace()
-    queries = UdpQuestions(found, "192.0.2.53", "www.site.example", ["A", "AAAA"])
+    queries = UdpQuestions(found, "192.0.2.53", "www.site.example", ["A", "AAAA"], 7)
     listening = asyncio.create_task(asyncio.Event().wait())
 
     def steps() -> list[Lookup]:
@@ -114,7 +114,7 @@ async def test_what_is_still_listened_to_is_recorded_when_it_is_given_up() -> No
 
 @pytest.mark.parametrize("number", [0, 1, 5])
 def test_each_of_two_questions_from_one_port_gets_its_own_replies(number: int) -> None:
-    queries = UdpQuestions(trace(), "192.0.2.53", "www.site.example", ["A", "AAAA"])
+    queries = UdpQuestions(trace(), "192.0.2.53", "www.site.example", ["A", "AAAA"], 7)
     first, second = queries.questions
     assert first.query.id != second.query.id
     message = dns.message.make_response(second.query)
