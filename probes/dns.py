@@ -103,7 +103,7 @@ async def look_up_system(stage: Stage, asking: UdpAsking, beside: UdpQuestions |
     same server met, and the rcode is theirs.
     """
     name, kinds, timeout = asking.name, asking.kinds, asking.timeout
-    async with asking.trace.sockets.taken(len(kinds)):  # the system's own
+    async with asking.trace.holding_sockets(len(kinds)):  # the system's own
         watch = asking.trace.watch()
         told = await asyncio.gather(*(_timed(watch, name, kind, timeout) for kind in kinds))
 

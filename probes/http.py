@@ -221,20 +221,20 @@ async def exchange(
     trusted: bool,
     protocol: str = "http/1.1",
     cap: int | None = None,
-    follow_until: float | None = None,
+    late: Callable[[], bool] | None = None,
     wire: Callable[[], int] | None = None,
 ) -> Reply:
     """Send a request and record the step; bodies outside valid TLS, or of odd replies, are kept.
 
-    A redirect that comes after `follow_until`, a monotonic time, is one too many.
+    A redirect that has come when it is `late` is one too many.
     """
     host, watch = request.headers.get("host", ""), trace.watch()
     came_before, cap = wire() if wire else 0, cap or _usual_cap(trusted)
     reply = Reply()
     failure = await _in_time(timeout, client, request, cap, reply, watch)
     body, undecodable = _body(trace, reply, cap, trusted=trusted)
-    late = follow_until is not None and trace.clock.monotonic() > follow_until
-    failure = failure or undecodable or _misled(request, reply, stage, late=late)
+    too_late = late is not None and late()
+    failure = failure or undecodable or _misled(request, reply, stage, late=too_late)
     odd, answered = failure is not None or (reply.status or 0) >= 400, reply.status is not None
     trace.steps.append(
         Exchange(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -81,9 +81,12 @@ async def _observe(
     helping = [
         asyncio.create_task(_help(prober, trace, helper, url, names)) for helper in prober.helpers
     ]
+    patience = trace.patience.left()
     try:
         await visit.run(url)
-        await prober.patiently(asyncio.gather(*helping), 0.0)  # it uses nothing of the line
+        first = patience - trace.patience.left()
+        telling = trace.patience.during(_all_told, helping)
+        await prober.patiently(telling, 0.0)  # it uses nothing of the line
         async with prober.idle():
             await visit.settle()
         _note_paces(prober, trace)
@@ -91,13 +94,17 @@ async def _observe(
         if prober.note(wrong=wrong):
             async with prober.idle():
                 await line_again()
-        told = silent_for_all(trace.steps, trace.helpers)
-        if wrong and not told and prober.line_is_up:
-            await _reload(prober, trace, url)
+        silent = silent_for_all(trace.steps, trace.helpers)
+        if wrong and not silent and prober.line_is_up:
+            await _reload(prober, trace, url, first)
     finally:
         visit.abandon()
         for task in helping:
             task.cancel()
+
+
+async def _all_told(helping: Iterable[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*helping)
 
 
 def _note_paces(prober: Prober, trace: Trace) -> None:
@@ -106,11 +113,20 @@ def _note_paces(prober: Prober, trace: Trace) -> None:
             prober.note_pace(urlsplit(step.url).hostname or "", pace(step))
 
 
-async def _reload(prober: Prober, trace: Trace, url: str) -> None:
-    """Visit again, as a browser would, until one visit goes well or patience ends."""
+async def _reload(prober: Prober, trace: Trace, url: str, longest: float) -> None:
+    """Visit again, as a browser would, until one visit goes well or patience ends.
+
+    `longest` is how many seconds the first visit took. A reload that may not end as the ones before
+    is not begun: what cuts it short would look like another failure of the site.
+    """
+    patience = trace.patience
     for attempt, seconds in enumerate(RELOAD_AFTER, start=1):
-        await prober.rest(seconds)
+        if patience.left() < seconds + longest:
+            return
+        async with prober.idle():
+            await patience.during(prober.clock.sleep, seconds)
         visit = Visit(prober, trace, full=False, slot=True, attempt=attempt)
+        before = patience.left()
         try:
             await visit.run(url)
             async with prober.idle():
@@ -119,6 +135,7 @@ async def _reload(prober: Prober, trace: Trace, url: str) -> None:
             visit.abandon()
         if not looks_wrong(trace.steps, trace.helpers, attempt):
             return
+        longest = max(longest, before - patience.left())
 
 
 async def _help(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from probes.clock import Clock
 from probes.own import OwnAddresses
+from probes.patience import Patience
 from probes.shares import Shares
 from storage.networks import NetworksTable
 from storage.records import Arm, HelperAnswer, Purpose, Step, digest, utc_text
@@ -48,6 +51,18 @@ class Trace:
     steps: list[Step] = field(default_factory=list)
     helpers: list[HelperAnswer] = field(default_factory=list)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    patience: Patience = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.patience = Patience(self.clock)
+
+    @asynccontextmanager
+    async def holding_sockets(self, count: int = 1) -> AsyncIterator[None]:
+        """Hold so many of the round's sockets; waiting for them costs no patience."""
+        async with AsyncExitStack() as held:
+            with self.patience.queueing():
+                await held.enter_async_context(self.sockets.taken(count))
+            yield
 
     def watch(self) -> Stopwatch:
         """Start timing a step."""

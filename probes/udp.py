@@ -195,7 +195,7 @@ class _Socket:
         """Send the queries and collect what comes back."""
         trace = self._asking.trace
         try:
-            async with trace.sockets.taken(1):
+            async with trace.holding_sockets():
                 watch = trace.watch()  # waiting for a socket is not the server's slowness
                 with self._open() as sock:
                     for each in self._asked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -29,8 +29,7 @@ from storage.records import Connect
 _T = TypeVar("_T")
 # Pages are what fills a thin line: they keep the slot, unless one has stopped for good.
 _A_STALL = 5.0
-# One hop may take 40 seconds by the default limits; a visit is to end within 60.
-_FOLLOWING_SECONDS = 20.0
+_FOLLOWING_SECONDS = 20.0  # after which no redirect is followed; one hop may take 40
 
 
 @dataclass
@@ -52,18 +51,20 @@ class Visit:
     slot: bool = False  # is it made while holding one of the prober's slots
     first_hop: asyncio.Future[Addresses] | None = None  # told when the first names are known
     quic_tried: bool = False
-    follow_until: float | None = None
+    follow_while: float = 0.0  # so much patience is left
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
     asked: list[Asked] = field(default_factory=list)
 
     async def run(self, url: str) -> None:
         """Follow `url` to its end; the steps go to the trace."""
         seen: str | None = None
-        self.follow_until = self.trace.clock.monotonic() + _FOLLOWING_SECONDS
+        patience = self.trace.patience
+        self.follow_while = max(0.0, patience.left() - _FOLLOWING_SECONDS)
         for hop in range(MOST_HOPS + 1):
             stage = Stage("repeat" if self.attempt else "main", hop, self.attempt)
             parts = urlsplit(url)
-            addresses = await self.patiently(self._resolve(stage, parts.hostname or ""))
+            resolving = patience.during(self._resolve, stage, parts.hostname or "")
+            addresses = await self.patiently(resolving)
             if self.first_hop is not None and not self.first_hop.done():
                 self.first_hop.set_result(addresses)
             reply = await self._fetch(stage, parts, addresses, referer=seen)
@@ -78,7 +79,8 @@ class Visit:
 
     async def settle(self) -> None:
         """Wait for the resolvers that are still listened to."""
-        await asyncio.gather(*(each.settle() for each in self.asked))
+        for each in self.asked:
+            await self.trace.patience.during(each.settle)
 
     def abandon(self) -> None:
         """Stop listening; what was heard until now is recorded."""
@@ -93,7 +95,8 @@ class Visit:
             if forbidden:
                 self._record_forbidden(stage, host)
             return Addresses([] if forbidden else [host], [])
-        timeout, public = self.prober.settings.limits.dns_timeout, []
+        limits, public = self.prober.settings.limits, []
+        timeout = self.trace.patience.at_most(limits.dns_timeout)
         if self.full:
             public = [each for each in self.prober.settings.resolvers.public if self._has(each)]
         own = [server for server in (self.prober.system_server,) if server is not None]
@@ -195,19 +198,19 @@ class Visit:
         Where none of the system's addresses works the page is still fetched over another, as
         evidence; that reply is not followed any further.
         """
-        tried = [*addresses.system, *addresses.others]
+        tried, patience = [*addresses.system, *addresses.others], self.trace.patience
         async with AsyncExitStack() as held:
             sockets = held.enter_async_context(self.trace.sockets.taken(len(tried)))
             await self.patiently(sockets)
-            opened = await self.patiently(
-                asyncio.gather(*(self._open(stage, parts, each) for each in tried))
-            )
+            opening = patience.during(self._open_all, stage, parts, tried)
+            opened = await self.patiently(opening)
             streams = dict(zip(tried, opened, strict=True))
             usable = [each for each in tried if streams[each] is not None]
             try:
                 chosen, reply = self._choose(usable, addresses, streams), None
                 if chosen is not None:
-                    getting = self._get(stage, parts, chosen, streams[chosen], referer)
+                    stream = streams[chosen]
+                    getting = patience.during(self._get, stage, parts, chosen, stream, referer)
                     reply = await self.patiently(getting, _A_STALL)
             finally:
                 for stream in opened:
@@ -228,12 +231,14 @@ class Visit:
             return
         here = [step for step in self.trace.steps if step.hop == stage.hop]
         port = quic.offered_port(reply.headers if reply else [], here)
-        if port is None:
+        patience, timeout = self.trace.patience, self.prober.settings.limits.tls_timeout
+        if port is None or patience.left() < timeout:
             return
         self.quic_tried = True
-        timeout = self.prober.settings.limits.tls_timeout
-        async with self.trace.sockets.taken():
-            step = await quic.shake_quic(self.trace, stage, address, port, host, timeout)
+        async with self.trace.holding_sockets():
+            step = await patience.during(
+                quic.shake_quic, self.trace, stage, address, port, host, timeout
+            )
         self.prober.note_quic(passed=quic.spoke(step))
 
     @staticmethod
@@ -249,13 +254,20 @@ class Visit:
 
         return min(usable, key=rank, default=None)
 
+    async def _open_all(
+        self, stage: Stage, parts: SplitResult, tried: Sequence[str]
+    ) -> list[tuple[ByteStream, int, bool] | None]:
+        return await asyncio.gather(*(self._open(stage, parts, each) for each in tried))
+
     async def _open(
         self, stage: Stage, parts: SplitResult, address: str
     ) -> tuple[ByteStream, int, bool] | None:
         """Connect and, for https, shake hands: stream, connection number, valid TLS or not."""
         limits, host = self.prober.settings.limits, parts.hostname or ""
+        at_most = self.trace.patience.at_most
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        connection = await connect(self.trace, stage, address, port, limits.connect_timeout)
+        timeout = at_most(limits.connect_timeout)
+        connection = await connect(self.trace, stage, address, port, timeout)
         if connection is None or parts.scheme != "https":
             return None if connection is None else (connection, connection.number, False)
         stream: TlsStream | None = await handshake(
@@ -263,7 +275,7 @@ class Visit:
             stage,
             connection,
             None if is_address(host) else host,
-            limits.tls_timeout,
+            at_most(limits.tls_timeout),
             self.prober.judge,
             self.prober.clock_offset,
         )
@@ -294,11 +306,11 @@ class Visit:
                 request,
                 number,
                 address,
-                timeout=settings.limits.http_timeout,
+                timeout=self.trace.patience.at_most(settings.limits.http_timeout),
                 trusted=trusted,
                 protocol=transport.protocol,
                 wire=stream.wire_received,
-                follow_until=self.follow_until,
+                late=lambda: self.trace.patience.left() <= self.follow_while,
             )
             self.cookies = httpx.Cookies(client.cookies)
         return reply
