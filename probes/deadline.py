@@ -7,8 +7,8 @@ from collections.abc import Awaitable
 
 # Every wait for the network is bounded by itself: a target keeps its measurement waiting for a
 # minute (`probes.patience`), a follow-up with its penalties for some twenty. In a long list of
-# blocked sites waiting for a walk's turn comes on top, so that the deadline is far beyond that: it is
-# for what nobody foresaw, which shall cost records and never a round.
+# blocked sites waiting for a walk's turn comes on top, so that the deadline is far beyond that: it
+# is for what nobody foresaw, which shall cost records and never a round.
 MOST_SECONDS = 7200.0
 
 

@@ -270,7 +270,7 @@ class _Socket:
 def _send_one(sock: socket.socket, data: bytes, server: tuple[str, int]) -> None:
     """Send a datagram; the kernel may tell of an earlier one first, and then sends nothing."""
     for _ in range(_MOST_TOLD):
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             sock.sendto(data, server)
             return
     sock.sendto(data, server)
