@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from probes.walks import MOST_HOPS, UNSTORED_HOPS, Opener, Target
 from reports.locating import located
 from storage.failures import Failure
 from storage.records import Walk, WalkHop
+from tests.lab_networks import write_networks
 from tests.lab_worlds import require_lab
 from tests.walker import Place
 
@@ -186,6 +188,7 @@ def test_a_server_that_ends_a_slow_handshake_by_itself_is_no_box(tmp_path: Path)
     path.write_text(SLOW.format(ports=list(PATIENCE), command=json.dumps(command)))
     scenario = load_scenario(path)
     seed = next(s for s in range(100_000) if _is_far(make_plan(scenario, s), "far.example", 8))
+    write_networks(make_plan(scenario, seed), tmp_path / "networks.table")
     with World(scenario, seed=seed) as world:
         [address] = world.plan.everywhere("far.example")
         asked = [Place("innocent.example", address, "one", port) for port in PATIENCE]
@@ -194,15 +197,22 @@ def test_a_server_that_ends_a_slow_handshake_by_itself_is_no_box(tmp_path: Path)
             world.clients[0],
             [sys.executable, "-m", "tests.walker", msgspec.json.encode(asked).decode()],
             stdout=subprocess.PIPE,
+            env={**os.environ, "NETWORKS": str(tmp_path / "networks.table")},
         )
         output, _ = process.communicate(timeout=90)
-        peer_at = len(world.plan.route(world.clients[0], address).routers) + 1
+        routers = world.plan.route(world.clients[0], address).routers
+    peer_at, networks = len(routers) + 1, [world.plan.asn(each) for each in routers]
     found = msgspec.json.decode(output, type=list[list[Walk]])
     healthy, *impatient, blocked = found
     for walks, expected in ((healthy, ("reached", peer_at)), (blocked, ("answered", 5))):
         result = located(walks)
         assert result is not None
         assert (result.what, result.hop) == expected, walks
+    box = located(blocked)
+    assert box is not None
+    assert (box.before_asn, box.at_asn) == (networks[3], networks[4])
+    text = msgspec.json.encode(found).decode()
+    assert not any(f'"{router}"' in text for router in routers)
     for walks in impatient:
         _, _, last = walks
         assert last.answered_at is not None

@@ -53,6 +53,7 @@ WORLDS = {
         '[[censors]]\nkind = "http-reset"\nwords = ["You are reading"]\nports = [80]\n',
     ),
     "plain-freeze": ("http://watched.example/", CENSOR.format("freeze", "bytes = 16384")),
+    "throttle": ("https://watched.example/", CENSOR.format("throttle", "kbit = 100")),
     "quic": ("https://watched.example/", ""),
     "quic-drop": ("https://watched.example/", CENSOR.format("quic-drop", "")),
     "dns-divert": ("https://watched.example/", '[[censors]]\nkind = "dns-divert"\n'),
@@ -172,6 +173,20 @@ def test_long_transfers_stop_for_the_name_alone(runs: dict[str, list[dict[str, A
         assert all(step["wire_bytes"] >= 32_768 for step in transfers[arm]), arm
     for step in [*transfers["name@neutral"], *transfers["name@site"]]:
         assert (step["failure"], step["wire_bytes"] < 20_000) == ("generic_timeout_error", True)
+
+
+def test_a_throttled_name_is_slow_beside_a_neutral_one(
+    runs: dict[str, list[dict[str, Any]]],
+) -> None:
+    downloads = arms(runs["throttle"], "exchange")
+    named, other = downloads["name@site"], downloads["neutral@site"]
+
+    def rate(step: dict[str, Any]) -> float:
+        return float(step["wire_bytes"] / step["duration_us"])
+
+    assert len(named) == len(other)
+    assert max(map(rate, named)) * 3 < min(map(rate, other))
+    assert not arms(runs["plain"], "exchange")
 
 
 def quic(records: list[dict[str, Any]]) -> list[tuple[str | None, str | None]]:

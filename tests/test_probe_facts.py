@@ -10,17 +10,15 @@ import time
 import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
 from lab.network import World
-from lab.plan import Plan, make_plan
+from lab.plan import make_plan
 from lab.scenario import Scenario, load_scenario
-from storage.networks import build
+from tests.lab_networks import TABLE_OF, write_networks
 from tests.lab_worlds import require_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("facts")]
@@ -67,6 +65,9 @@ host = "long.example"
 host = "alert.example"
 [[sites]]
 host = "swallowed.example"
+[[sites]]
+host = "self.example"
+certificate = "self-signed"
 [[sites]]
 host = "kazakh.example"
 http = "serve"
@@ -120,7 +121,7 @@ networks = "{table}"
 SCHEMES = {"kazakh": "http", "cookies": "http"}
 SITES = (
     *("plain", "kazakh", "stall", "alias", "offers", "clear", "cookies"),
-    *("alert", "swallowed", "unreachable", "long"),
+    *("alert", "swallowed", "unreachable", "long", "self"),
 )
 # A line about which much is known: whose networks they are, and that its clock is behind.
 KNOWN = """
@@ -131,6 +132,10 @@ dual_stack = true
 networks = [{{name = "isp", asn = 64496, ipv6 = "works"}}]
 [[censors]]
 kind = "dns-divert"
+[[censors]]
+kind = "address-unreachable"
+hosts = ["watched.example"]
+family = "ipv6"
 [sitewatch.data]
 networks = "{table}"
 """
@@ -152,45 +157,20 @@ def run(world: World, urls: list[str]) -> list[Record]:
     return found
 
 
-def known_networks(scenario: Scenario, path: Path, *, resolver: int | None = None) -> Plan:
-    """Write a table of all networks of a world in IPv4, and return the world's plan.
-
-    `resolver`: another network is said to be that of the system's resolver.
-    """
-    plan = make_plan(scenario, SEED)
-    own = plan.networks["isp"].resolver if resolver else ""
-    blocks = {block: asn for block, asn in plan.asns.items() if ":" not in block}
-    rows = [f"{each}.0\t{each}.255\t{asn}\tKZ\tAS{asn}" for each, asn in blocks.items()]
-    if resolver:
-        block, _, last = own.rpartition(".")
-        asn = blocks[block]
-        rows.remove(f"{block}.0\t{block}.255\t{asn}\tKZ\tAS{asn}")
-        rows += [f"{block}.0\t{block}.{int(last) - 1}\t{asn}\tKZ\tAS{asn}"]
-        rows += [f"{own}\t{own}\t{resolver}\tKZ\tAS{resolver}"]
-        rows += [f"{block}.{int(last) + 1}\t{block}.255\t{asn}\tKZ\tAS{asn}"]
-    source = path.with_suffix(".tsv")
-    source.write_text("\n".join(sorted(rows, key=_first_address)) + "\n")
-    build(source, path, date(2026, 11, 1))
-    return plan
-
-
-def _first_address(row: str) -> IPv4Address:
-    return IPv4Address(row.partition("\t")[0])
-
-
-def look(name: str, folder: Path) -> Record:
-    """Return the round of a world whose line is odd."""
+def look(name: str, folder: Path) -> list[Record]:
+    """Return the round of a world whose line is odd, of the known one with a measurement."""
     if name != "known":
         with World(load_scenario(f"zoo/{name}"), seed=SEED) as world:
-            return run(world, [])[0]
+            return run(world, [])
     (folder / "known.toml").write_text(KNOWN.format(table=folder / "known.table"))
     scenario = load_scenario(folder / "known.toml")
-    known_networks(scenario, folder / "known.table", resolver=ANOTHER_NETWORK)
+    plan = make_plan(scenario, SEED)
+    write_networks(plan, folder / "known.table", resolver=ANOTHER_NETWORK)
     with World(scenario, seed=SEED) as world:
         config = tomllib.loads(world.config_path("isp").read_text())
         before = time.time() - ROOTS_DAYS * 86_400
         os.utime(config["tls"]["ca_bundle"], (before, before))
-        return run(world, [])[0]
+        return run(world, ["https://watched.example/"])
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +181,7 @@ def odd_scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     path, table = folder / "odd.toml", folder / "networks.table"
     path.write_text(ODD.format(python=sys.executable, script=folder / "cookies.py", table=table))
     scenario = load_scenario(path)
-    known_networks(scenario, table)
+    write_networks(make_plan(scenario, SEED), table)
     return scenario
 
 
@@ -221,13 +201,19 @@ def odd(odd_scenario: Scenario) -> dict[str, Record]:
 
 
 @pytest.fixture(scope="module")
-def lines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    """Return the round of each world whose line is odd."""
+def looks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Record]]:
+    """Return the records of each world whose line is odd."""
     require_lab()
     folder = tmp_path_factory.mktemp("lines")
     with ThreadPoolExecutor(3) as pool:
-        rounds = pool.map(lambda name: look(name, folder), LINES)
-        return dict(zip(LINES, rounds, strict=True))
+        found = pool.map(lambda name: look(name, folder), LINES)
+        return dict(zip(LINES, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def lines(looks: dict[str, list[Record]]) -> dict[str, Record]:
+    """Return the round of each of these worlds."""
+    return {name: records[0] for name, records in looks.items()}
 
 
 def first(record: Record, kind: str, **wanted: object) -> Record:
@@ -273,6 +259,14 @@ FACTS: dict[str, tuple[Fact, str, object, object]] = {
     "alert number": (lambda r: shaken(r)["alert"] is not None, "alert", True, False),
     "alert": (lambda r: shaken(r)["failure"], "alert", "ssl_alert_received", None),
     "plain HTTP on 443": (lambda r: shaken(r)["failure"], "clear", "ssl_not_tls", None),
+    "chain": (lambda r: shaken(r)["valid"], "self", False, True),
+    "why a chain is refused": (
+        lambda r: shaken(r)["invalid_because"] is not None,
+        "self",
+        True,
+        False,
+    ),
+    "second opinion": (lambda r: shaken(r)["valid_by_system"], "self", False, None),
     "hello acknowledged": (lambda r: shaken(r)["acknowledged"], "swallowed", False, True),
     "hello sent again": (lambda r: shaken(r)["retransmissions"] > 0, "swallowed", True, False),
     "language": (lambda r: page(r)["language"], "kazakh", "kk", None),
@@ -358,6 +352,13 @@ def test_a_fact_of_the_line_is_there_where_it_is_and_not_elsewhere(
     assert lines["plain"]["line"][field] == elsewhere
 
 
+def test_the_machines_own_store_is_a_second_opinion(lines: dict[str, Record]) -> None:
+    """A program on the machine opens up its TLS, with an authority that the machine trusts."""
+    opened, plain = shaken(lines["antivirus"]), shaken(lines["plain"])
+    assert (opened["valid"], opened["valid_by_system"]) == (False, True)
+    assert (plain["valid"], plain["valid_by_system"]) == (True, None)
+
+
 def test_a_clock_that_is_behind_is_told_from_one_that_is_right(lines: dict[str, Record]) -> None:
     behind, right = (lines[name]["line"]["clock_offset_us"] for name in ("known", "plain"))
     assert abs(behind - 1_500_000_000) < 60_000_000
@@ -368,7 +369,7 @@ def test_the_instrument_stands_in_every_round(lines: dict[str, Record]) -> None:
     for record in lines.values():
         assert "tcp-info" in record["instrument"]["features"]
     known, plain = lines["known"]["instrument"], lines["plain"]["instrument"]
-    assert (known["networks_table"], plain["networks_table"]) == ("2026-11-01", None)
+    assert (known["networks_table"], plain["networks_table"]) == (f"{TABLE_OF}", None)
     assert ROOTS_DAYS - 1 <= known["roots_age_days"] <= ROOTS_DAYS + 1
     assert plain["roots_age_days"] <= 1
 
@@ -384,3 +385,12 @@ def test_who_sends_an_icmp_error_is_named_by_its_network_alone(
     assert first(odd["plain"], "connect")["icmp_asn"] is None
     text = json.dumps(odd["unreachable"])
     assert not any(f'"{router}"' in text for router in routers)
+
+
+def test_who_sends_an_icmpv6_error_is_named_too(looks: dict[str, list[Record]]) -> None:
+    measured = looks["known"][1]
+    connects = [step for step in measured["steps"] if step["kind"] == "connect"]
+    v6, v4 = (next(s for s in connects if (":" in s["address"]) is six) for six in (True, False))
+    assert v6["icmp"].startswith("v6 1/")
+    assert (v6["icmp_from_peer"], v6["icmp_asn"]) == (False, 64496)
+    assert (v4["icmp"], v4["icmp_from_peer"], v4["icmp_asn"]) == (None, None, None)

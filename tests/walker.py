@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -17,6 +19,7 @@ from probes.own import OwnAddresses
 from probes.repeating_walks import walk_many_names, walk_questions
 from probes.trace import Stage, Trace
 from probes.walks import Target, walk_one_name
+from storage.networks import NetworksTable
 from storage.records import Walk
 
 How: TypeAlias = Literal["one", "many", "question"]
@@ -33,9 +36,16 @@ class Place(msgspec.Struct, frozen=True):
     port: int = 443
 
 
+def _trace() -> Trace:
+    """Return an empty trace that knows the networks of the table that was named, if any."""
+    table = os.environ.get("NETWORKS")
+    return Trace(
+        SystemClock(), OwnAddresses(), networks=NetworksTable(Path(table)) if table else None
+    )
+
+
 async def bare_walk_to(address: str, port: int) -> Walk:
-    trace = Trace(SystemClock(), OwnAddresses())
-    return await walk_syn(trace, Stage("ttl-walk"), Target(address, port))
+    return await walk_syn(_trace(), Stage("ttl-walk"), Target(address, port))
 
 
 async def _walk_neutral(place: Place) -> Walk:
@@ -47,7 +57,7 @@ async def _walk_named(place: Place) -> Walk:
 
 
 async def _walk(place: Place, stage: Stage) -> Walk:
-    trace = Trace(SystemClock(), OwnAddresses())
+    trace = _trace()
     target, name = Target(place.address, place.port, place.name), place.name
     match place.how:
         case "question":
