@@ -48,7 +48,9 @@ from sitewatch.rejudging import rejudge
 from storage.store import Store
 
 WORST = 1e-4  # of all measurements may be called blocked
-_APART = 2.0  # seconds between the beginnings of worlds
+# Seconds between the beginnings of worlds: one computes for a minute after it has begun, so that
+# only then it shows what room is left.
+_APART = 15.0
 
 
 def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterator[dict[str, Any]]:
@@ -57,7 +59,7 @@ def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterat
     until = time.monotonic() + 60 * options.minutes
     names = (f"{options.seed}-{number}" for number in itertools.count())
     fresh = (name for name in names if name not in done)
-    running, machine = set[subprocess.Popen[bytes]](), Machine()
+    running, machine, latest = set[subprocess.Popen[bytes]](), Machine(), -math.inf
     with contextlib.ExitStack() as held:
         folder = held.enter_context(temporary_folder("sitewatch-alarms-"))
         pool = held.enter_context(ThreadPoolExecutor(options.worlds))
@@ -68,13 +70,14 @@ def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterat
             while True:
                 expected = count + len(waiting) * options.each * len(KINDS)
                 wanted = expected < options.measurements and time.monotonic() < until
-                fits = not waiting or machine.busy() < options.busy
-                if wanted and fits and len(waiting) < options.worlds:
+                fits = machine.busy() < options.busy and time.monotonic() - latest > _APART
+                if wanted and len(waiting) < options.worlds and (fits or not waiting):
                     call = (next(fresh), options.each, databases, pki, running)
                     waiting.add(pool.submit(one_world, *call))
+                    latest = time.monotonic()
                 if not waiting:
                     return
-                ended, waiting = wait(waiting, timeout=_APART, return_when=FIRST_COMPLETED)
+                ended, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
                 for future in ended:
                     found = future.result()
                     count += size(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-_WINDOW = 10.0  # seconds that `Machine.busy` looks back
+_WINDOW = 20.0  # seconds that `Machine.busy` looks back
 
 
 class Machine:
