@@ -62,6 +62,29 @@ def outcomes(measurement: Measurement) -> list[Outcome]:
     ]
 
 
+def same_failure(one: Outcome, failed: Outcome) -> bool:
+    """Tell whether an attempt failed as `failed` did.
+
+    An address at which a name was cut off may be silent for every packet for minutes (residual
+    blocking): then the next connections are not even opened.
+    """
+    if one.kind == failed.kind:
+        return True
+    return failed.layer in ("tls", "http") and one.layer == "tcp" and one.address == failed.address
+
+
+def standing_failure(failed: Sequence[Outcome]) -> Outcome:
+    """Return the failure that stands for several: the first that another repeats, else the first.
+
+    On a poor line a load may fail for a question or a packet that was lost, and the others for what
+    everybody meets there.
+    """
+    for one in failed:
+        if sum(same_failure(other, one) for other in failed) > 1:
+            return one
+    return failed[0]
+
+
 def host_of(url: str) -> str:
     """Return the host of a URL in lower case, empty where there is none."""
     try:

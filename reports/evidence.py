@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from reports.attempts import Outcome, host_of, outcomes
+from reports.attempts import Outcome, host_of, outcomes, same_failure, standing_failure
 from reports.cases import Case
 from reports.contrast import ArmResult, Carrier, Contrast, Pairs, contrast_of, merged, pairs_of
 from reports.fingerprints import Table, own_table
@@ -38,17 +38,16 @@ class Evidence:
 
     @cached_property
     def outcome(self) -> Outcome | None:
-        """What the page came to: the first load's failure if most attempts failed, else a page.
+        """What the page came to: the failure that stands for most attempts, else a page.
 
         None where nothing was tried.
         """
         if not self.attempts:
             return None
-        first = self.attempts[0]
         pages = [attempt for attempt in self.attempts if attempt.page is not None]
-        if first.page is None and 2 * len(pages) < len(self.attempts):
-            return first
-        return pages[0] if pages else first
+        if self.attempts[0].page is None and 2 * len(pages) < len(self.attempts):
+            return standing_failure([each for each in self.attempts if each.page is None])
+        return pages[0]
 
     @cached_property
     def failed(self) -> Outcome | None:
@@ -62,7 +61,7 @@ class Evidence:
         failed = self.failed
         if failed is None or failed.technique is None:
             return False
-        same = [a for a in self.attempts if a.page is None and _same_failure(a, failed)]
+        same = [a for a in self.attempts if a.page is None and same_failure(a, failed)]
         return len(same) >= 2
 
     @cached_property
@@ -291,17 +290,6 @@ class Evidence:
             answer.answered and shown in answer.connect and bool(answer.connect[shown].status)
             for answer in self.measurement.helpers
         )
-
-
-def _same_failure(one: Outcome, failed: Outcome) -> bool:
-    """Tell whether an attempt failed as `failed` did.
-
-    An address at which a name was cut off may be silent for every packet for minutes (residual
-    blocking): then the next connections are not even opened.
-    """
-    if one.kind == failed.kind:
-        return True
-    return failed.layer in ("tls", "http") and one.layer == "tcp" and one.address == failed.address
 
 
 def _spoke(step: Handshake) -> bool:

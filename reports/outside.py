@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from reports.attempts import Outcome, outcomes
+from reports.attempts import Outcome, outcomes, standing_failure
 from reports.techniques import DNS_TECHNIQUES, HTTP_TECHNIQUES, TCP_TECHNIQUES, TLS_TECHNIQUES
 from storage.records import HelperAnswer, HelperEndpoint, Layer, Measurement, Vantage
 
@@ -94,7 +94,8 @@ def of_vantage(measurement: Measurement) -> View | None:
     attempts = outcomes(measurement)
     if not attempts:
         return None
-    seen = next((attempt for attempt in attempts if attempt.page is not None), attempts[0])
+    pages = (attempt for attempt in attempts if attempt.page is not None)
+    seen = next(pages, None) or standing_failure(attempts)
     page = seen.page
     return View(
         who=network_name(measurement.vantage),

@@ -7,7 +7,7 @@ import pytest
 
 from reports.rules import RULES, table_markdown
 from reports.verdicts import judge
-from storage.records import HelperEndpoint, Line, Verdict
+from storage.records import HelperEndpoint, Line, Step, Verdict
 from tests.cases import (
     DOH,
     FORGED,
@@ -510,6 +510,32 @@ def test_a_helper_that_fails_otherwise_leaves_it_open() -> None:
     verdict = judge(case(record))
     assert conclusion(verdict) == ("inconclusive", None, None, None)
     assert verdict.rules == ["site.trouble"]
+
+
+def after_a_lost_question(*reloads: dict[str, str]) -> list[Step]:
+    """Return a first load whose question was never answered, and reloads that went so."""
+    steps: list[Step] = [lookup([], failure=TIMEOUT)]
+    for attempt, how in enumerate(reloads, start=1):
+        steps += [lookup(attempt=attempt), *connection(attempt=attempt, number=attempt, **how)]  # type: ignore[arg-type]
+    return steps
+
+
+def test_a_question_lost_by_chance_hides_no_outage() -> None:
+    helpers = [helper(False, failure="connection_refused_error")]
+    refused = {"tcp": "connection_refused"}
+    record = measurement(after_a_lost_question(refused, refused), helpers=helpers)
+    assert judge(case(record)).rules[0] == "site.down"
+    near = measurement(after_a_lost_question(refused, {"tcp": TIMEOUT}), helpers=helpers)
+    assert judge(case(near)).rules == ["site.trouble"], "nothing was met twice"
+
+
+def test_a_question_lost_by_chance_hides_no_blocking() -> None:
+    silent = {"tls": TIMEOUT}
+    record = measurement(after_a_lost_question(silent, silent), helpers=TWO_HELPERS)
+    verdict = judge(case(record, contrast=arms()))
+    assert conclusion(verdict) == ("blocked", "tls", "timeout", "confirmed")
+    own = judge(case(record, contrast=arms(failing=["name@site"])))
+    assert conclusion(own)[0] == "inconclusive", "the server may do that by itself"
 
 
 def test_a_dead_helper_reads_neither_like_agreement_nor_like_disagreement() -> None:
