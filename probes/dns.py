@@ -165,7 +165,7 @@ async def _whole_answer(
     answer, blobs = await asked.answered(), asking.trace.blobs
     truncated = bool(asked.replies) and _is_truncated(blobs[asked.replies[-1].raw or ""])
     if truncated:
-        answer = await _ask_tcp(asking.name, asked.kind, server, asking.timeout)
+        answer = await ask_tcp(asking.name, asked.kind, server, asking.timeout)
     return _Told(answer, watch.microseconds(), truncated)
 
 
@@ -173,10 +173,13 @@ def _is_truncated(data: bytes) -> bool:
     return len(data) >= 4 and bool(int.from_bytes(data[2:4]) & dns.flags.TC)
 
 
-async def _ask_tcp(name: str, kind: RecordType, server: str, timeout: float) -> Answer:
+async def ask_tcp(
+    name: str, kind: RecordType, server: str, timeout: float, port: int = 53
+) -> Answer:
+    """Ask over TCP and return what came; a failure is part of it."""
     try:
         async with asyncio.timeout(timeout):
-            message = await dns.asyncquery.tcp(query(name, kind), server)
+            message = await dns.asyncquery.tcp(query(name, kind), server, port=port)
             return Answer.of(message, kind)
     except NETWORK_ERRORS as error:
         return Answer(failure=failure_of(error))

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from lab.pki import Leaf, Pki
 from probes.certificates import CertificateJudge, describe
 from probes.clock import SystemClock
-from probes.dns import Question
+from probes.dns import Question, ask_tcp
 from probes.doh import DohResolver
 from probes.errors import NETWORK_ERRORS, failure_of
 from probes.followups import record_of
@@ -94,6 +94,39 @@ async def test_a_hostile_encrypted_resolver_is_a_failed_lookup(peer: Handler) ->
     assert isinstance(step, Lookup)
     assert step.failure not in (None, Failure.UNKNOWN)
     assert (answer.addresses, step.answers) == ((), [])
+
+
+def over_tcp(reply: bytes, length: int | None = None) -> Handler:
+    """Return a handler that answers a question over TCP, under the question's own id."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        question = await reader.readexactly(4)
+        body = question[2:4] + reply[2:] if reply else b""
+        writer.write((len(body) if length is None else length).to_bytes(2) + body)
+        await writer.drain()
+        if length:
+            await reader.read()
+
+    return handler
+
+
+OVER_TCP: dict[str, Handler] = {
+    "closed": over_tcp(b""),
+    "a length of nothing": over_tcp(b"", 0),
+    "less than was told": over_tcp(dns_message(), 65_535),
+    "half a header": over_tcp(dns_message()[:7]),
+    "answers that are not there": over_tcp(dns_message(answers=60_000)),
+    "names in a loop": over_tcp(dns_message(answers=9, tail=LOOP)),
+    "no DNS": over_tcp(b"SSH-2.0-x\r\n" * 9),
+}
+
+
+@pytest.mark.parametrize("peer", OVER_TCP.values(), ids=OVER_TCP.keys())
+async def test_a_hostile_resolver_over_tcp_is_a_failed_lookup(peer: Handler) -> None:
+    async with serving(peer) as port:
+        answer = await ask_tcp("a.example", "A", "127.0.0.1", 0.5, port)
+    assert answer.failure not in (None, Failure.UNKNOWN)
+    assert answer.addresses == ()
 
 
 HELPERS: dict[str, Handler] = {
