@@ -6,6 +6,8 @@ router of that number, so that packets which die earlier never meet it.
 A server ends a handshake that does not come by itself, after some seconds, and in a walk inside one
 connection that looks like a box at whatever hop was tried just then. Two things tell it apart: what
 answers a packet comes soon after it, and a neutral name got further, and was waited for longer.
+Where a neutral name got no further, nothing is said of the name at all: a firewall before the
+server may have forgotten a connection that took so long.
 """
 
 from __future__ import annotations
@@ -105,17 +107,20 @@ def _what(
     cut: Cut | None, named: Walk | None, control: Walk | None, peer_at: int | None
 ) -> tuple[What, int | None, str | None]:
     if cut is not None:
-        silent = cut.how == "silence"
-        return "address-swallowed" if silent else "address-answered", cut.hop, cut.how
+        what: What = "address-swallowed" if cut.how == "silence" else "address-answered"
+        return what, cut.hop, cut.how
     if named is None or named.failure is not None:
         return "unknown", None, None
-    if named.answered_at is not None and _is_an_answer(named):
-        if peer_at is not None and named.answered_at >= peer_at:
-            return "reached", named.answered_at, named.answer
-        if control is not None and _went_beyond(control, named):
-            return "answered", named.answered_at, named.answer
-    if named.silent_from is not None and (peer_at is None or named.silent_from <= peer_at):
-        return "swallowed", named.silent_from, None
+    answered = named.answered_at if _is_an_answer(named) else None
+    if answered is not None and peer_at is not None and answered >= peer_at:
+        return "reached", answered, named.answer
+    if control is None:
+        return "unknown", None, None
+    if answered is not None and _went_beyond(control, named):
+        return "answered", answered, named.answer
+    silent = named.silent_from
+    if silent is not None and silent <= min(peer_at or silent, _met_something_at(control)):
+        return "swallowed", silent, None
     return "unknown", None, None
 
 
@@ -133,10 +138,16 @@ def _went_beyond(control: Walk, named: Walk) -> bool:
 
     On one connection it must also have been open for longer than that of the name.
     """
-    came_to = max(control.answered_at or 0, (control.last_router or 0) + 1)
     if named.open_us is not None and (control.open_us or 0) <= named.open_us:
         return False
-    return came_to > (named.answered_at or 0)
+    hop = named.answered_at or 0
+    return (control.last_router or 0) >= hop or _met_something_at(control) > hop
+
+
+def _met_something_at(walk: Walk) -> int:
+    """Return the highest time to live at which a router or somebody else answered a packet."""
+    answered = walk.answered_at if _is_an_answer(walk) else None
+    return max(answered or 0, walk.last_router or 0)
 
 
 def _at_most(hop: int | None, *others: Walk | None) -> int | None:

@@ -294,6 +294,7 @@ MANY = msgspec.structs.replace(
 
 
 NOTHING = ("unknown", None)
+SILENT = ("swallowed", 4)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +324,12 @@ NOTHING = ("unknown", None)
         ([named(answered_at=4, answer="reset")], *NOTHING),
         ([SYN, control(answered_at=4), named(answered_at=4, answer="reset")], *NOTHING),
         ([SYN, control(open_us=3_900_000), named(answered_at=4, answer="reset")], *NOTHING),
-        ([SYN, control(answered_after_us=800_000), named(silent_from=4)], "swallowed", 4),
+        ([SYN, control(answered_after_us=800_000, last_router=6), named(silent_from=4)], *SILENT),
+        # A firewall before the server that forgot the connection swallows both.
+        ([SYN, control(answered_at=None, last_router=8), named(silent_from=9)], *NOTHING),
+        ([SYN, CONTROL, named(silent_from=9)], "swallowed", 9),
+        ([SYN, control(answered_at=None, last_router=4), named(silent_from=4)], *SILENT),
+        ([SYN, named(silent_from=4)], *NOTHING),
         ([control(answered_at=5, answered_after_us=800_000), named(answered_at=5)], *NOTHING),
         ([SYN, control(method="many-hellos"), MANY], "answered", 4),
         ([SYN, control(method="many-hellos", answered_at=4), MANY], *NOTHING),
@@ -367,7 +373,7 @@ def test_networks_beside_the_hop_are_named_and_the_control_counts() -> None:
     deaf = msgspec.structs.replace(CONTROL, answered_at=None, answer=None)
     both = located([syn, deaf, named(silent_from=4)])
     assert both is not None
-    assert both.by_name is False
+    assert (both.what, both.by_name) == ("unknown", False)
 
 
 def test_what_a_walk_sends_fits_one_segment_and_carries_the_name() -> None:
