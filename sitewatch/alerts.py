@@ -13,11 +13,9 @@ from collections.abc import Sequence
 
 from probes.clock import Clock
 from probes.rounds import RoundDone
-from reports.cases import WITNESS_SECONDS, gather
 from reports.episodes import find_episodes
-from reports.kept import kept_readings
 from reports.lines import round_marks
-from reports.verdicts import judge_all
+from reports.stored_history import read_history
 from sitewatch.alert_changes import Change, Kind, changes, subjects_of
 from sitewatch.alert_channels import (
     FEED_LENGTH,
@@ -142,13 +140,12 @@ def tell_what_changed(store: Store, config: Config, clock: Clock) -> None:
 
 
 def note_changes(store: Store, config: Config, now: float) -> int:
-    """Judge what is recent once more, find what changed, and note it; return how many changes.
+    """Judge what is not yet judged, find what changed, and note it; return how many changes.
 
-    `now` is in seconds. Meant for a thread: it reads the verdicts of three months.
+    `now` is in seconds. Meant for a thread: it reads what three months came to.
     """
-    _judge_recent(store, now)
     since = now - LOOK_BACK
-    readings = kept_readings(store.judged(since=utc_text(since)))
+    readings = read_history(store, since=since, until=now + DAY)  # clocks may run ahead
     marks = round_marks(rounds_in(store, since=utc_text(since)))
     log = AnnouncementLog(store)
     found = changes(find_episodes(readings, marks), subjects_of(log.noted()), since=since)
@@ -160,12 +157,6 @@ def note_changes(store: Store, config: Config, now: float) -> int:
             for change in found
         ]
     )
-
-
-def _judge_recent(store: Store, now: float) -> None:
-    """Let the latest verdicts take in what other vantages have seen since they were made."""
-    recent = store.measurements(since=utc_text(now - 3 * WITNESS_SECONDS))
-    judge_all(store, gather(recent))
 
 
 def _announcement(change: Change, noticed: str) -> Announcement:
