@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 
-from reports.cases import Case, gather
-from storage.columns import followed_by, kept_verdicts
-from storage.records import Verdict, corrected_seconds, utc_text
+from reports.cases import WITNESS_SECONDS, Case, gather
+from storage.columns import followed_by, kept_verdicts, measured_between
+from storage.records import Verdict, corrected_seconds
 from storage.store import Store
 
 DAY = 86400.0
@@ -26,7 +26,10 @@ class StoredCases:
 
     def look_up(self, ids: Collection[str]) -> None:
         """Learn at once which of these are there and what follows them, for all later questions."""
-        wanted = set(ids) - self._followed.keys()
+        # Not `set(ids) - keys`: that goes through all the keys.
+        wanted = {id for id in ids if id not in self._followed}
+        if not wanted:
+            return
         found = followed_by(self._store, wanted)
         self._followed.update({id: found.get(id) for id in wanted})
 
@@ -71,10 +74,11 @@ class StoredCases:
         """Take in what was measured of a target on one day, with what was seen beside it."""
         if (url, day) in self._windows:
             return
-        begin = day * DAY
-        # Clocks are wrong by a day at most.
-        around = self._store.measurements(
-            since=utc_text(begin - DAY), until=utc_text(begin + 2 * DAY), urls=[url]
+        around = measured_between(
+            self._store,
+            url,
+            since=day * DAY - WITNESS_SECONDS,
+            until=(day + 1) * DAY + WITNESS_SECONDS + 1,  # to a moment that is included
         )
         cases = {
             case.id: case

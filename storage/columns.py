@@ -12,8 +12,17 @@ from sqlalchemy import Connection, func, select
 from storage.compression import expand_record
 from storage.insertion import IN_LIST
 from storage.outcomes import KEY_COLUMNS, conclude
-from storage.reading import Selection, conditions, verdict_in
-from storage.records import Certainty, Layer, LineState, Status, Verdict, utc_seconds
+from storage.reading import Selection, Stored, conditions, records_where, verdict_in
+from storage.records import (
+    Certainty,
+    Layer,
+    LineState,
+    Measurement,
+    Record,
+    Status,
+    Verdict,
+    utc_seconds,
+)
 from storage.schema import conclusions, outcomes, records, series, verdicts
 from storage.store import Store
 
@@ -121,6 +130,25 @@ def batches(store: Store, wanted: Sequence[int], *, since: float, until: float) 
         if rows:
             of, seconds, ids, rounds, found = zip(*rows, strict=True)
             yield Batch(series=of, seconds=seconds, ids=ids, rounds=rounds, conclusions=found)
+
+
+def measured_between(
+    store: Store, url: str, *, since: float, until: float
+) -> list[Stored[Measurement]]:
+    """Return what was measured of a target from `since` to before `until`, and what follows it.
+
+    In corrected seconds since the epoch, whatever the clocks of vantages said; stubs are left out.
+    """
+    of = select(series.c.number).where(series.c.url == url)
+    within = outcomes.c.seconds >= since, outcomes.c.seconds < until
+    mains = select(outcomes.c.id).where(outcomes.c.series.in_(of), *within)
+
+    def read(connection: Connection) -> list[tuple[str, Record]]:
+        found = records_where(connection, records.c.id.in_(mains))
+        return found + records_where(connection, records.c.follows.in_(mains))
+
+    rows = store.read(read)
+    return [Stored(id, record) for id, record in rows if isinstance(record, Measurement)]
 
 
 def kept_verdicts(store: Store, ids: Collection[str]) -> dict[str, Verdict]:

@@ -11,8 +11,8 @@ from reports.cases import gather, inputs_hash
 from reports.rules import RULES_VERSION
 from reports.stored_history import read_history
 from reports.verdicts import judge_all
-from storage.columns import batches, series_in
-from storage.records import Vantage, Verdict, utc_text
+from storage.columns import batches, measured_between, series_in
+from storage.records import Line, Vantage, Verdict, utc_text
 from storage.store import Store
 from tests import cases
 
@@ -135,3 +135,25 @@ def test_readings_stand_by_time_and_id_whatever_came_in_first(tmp_path: Path) ->
     forwards = told(tmp_path / "a.db", entries)
     assert forwards == told(tmp_path / "b.db", entries[::-1])
     assert forwards == sorted(forwards, key=lambda one: (one[1] or 0, one[0]))
+
+
+def test_what_lies_beside_a_moment_is_found_by_corrected_time_with_what_follows(
+    store: Store,
+) -> None:
+    with store:
+        at, before = add(store, 3600), add(store, 3599)
+        end = add(store, 7200)
+        follow = add(store, 9000, follows=at)
+        add(store, 9000, follows=before)
+        add(store, 3600, url="https://other.example/")
+        late = cases.measurement(
+            cases.loads(),
+            time=utc_text(START + 80_000),  # by a clock that is 21 hours ahead
+            vantage=vantage_of(store, 64501),
+            line=Line(state="up", clock_offset_us=-75_600_000_000),
+        )
+        put_right = store.add(late).result()
+        url = f"https://{cases.NAME}/"
+        found = measured_between(store, url, since=START + 3600, until=START + 7200)
+        assert [one.id for one in found] == [at, put_right, follow]
+        assert end not in {one.id for one in found}
