@@ -3,8 +3,9 @@
 Invents a year of 200 targets on 10 networks, a dozen of them blocked on some networks for a time,
 with experiments after failures, and writes the records through the store (not timed; keep them with
 `--database PATH`, which is used again if it exists). The verdicts are brought up to date as the
-daemon keeps them, by `sitewatch judge` (not timed). Then the real `sitewatch report` runs. One line
-of JSON; exit code 1 says that it took longer than 20 seconds or that the page is over 3 MB.
+daemon keeps them, by `sitewatch judge` (not timed). Then the real `sitewatch report` runs, and
+Chromium opens its page as a desktop and as a phone would (the median of five times). One line of
+JSON; exit code 1 says that it took longer than 20 seconds or that the page is over 3 MB.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import argparse
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -42,6 +46,11 @@ DAY = 86400.0
 _PAGE = 5000  # a transaction
 _SEED = 2017
 _REACHED = [helper()]
+_ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu"]
+_TIMES = """() => [
+  performance.getEntriesByName('first-contentful-paint')[0].startTime,
+  performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd,
+]"""
 
 
 class World:
@@ -144,6 +153,25 @@ def run(*arguments: str) -> tuple[float, float, float]:
     return seconds, float(used), float(peak) / 1024
 
 
+def opened(page: Path) -> dict[str, dict[str, int]]:
+    """Open a page; return milliseconds to the first paint and to the whole document, by device."""
+    found = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_ARGUMENTS)
+        for device, width in (("desktop", 1280), ("phone", 390)):
+            times = []
+            for _ in range(5):
+                tab = browser.new_page(viewport={"width": width, "height": 900})
+                tab.goto(page.as_uri())
+                tab.wait_for_function("performance.getEntriesByType('paint').length > 1")
+                times.append(tab.evaluate(_TIMES))
+                tab.close()
+            paint, document = (round(statistics.median(each)) for each in zip(*times, strict=True))
+            found[device] = {"first_paint_ms": paint, "document_ms": document}
+        browser.close()
+    return found
+
+
 def main() -> int:
     """Measure, print, and say by the exit code whether it was fast and small enough."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -168,6 +196,7 @@ def main() -> int:
         seconds, used, peak = run(*arguments)
         sizes = {file.name: round(file.stat().st_size / 1e6, 2) for file in sorted(out.iterdir())}
         episodes = json.loads((out / "episodes.json").read_bytes())["episodes"]
+        opening = opened(out / "report.html")
     figures = {
         "measurements": options.targets * options.networks * int(options.days / options.every),
         "episodes": len(episodes),
@@ -175,6 +204,7 @@ def main() -> int:
         "cpu_seconds": round(used, 1),
         "peak_mb": round(peak),
         "megabytes": sizes,
+        "opening": opening,
         "load": round(os.getloadavg()[0], 1),
     }
     print(json.dumps(figures))

@@ -20,6 +20,7 @@ CERTAINTIES = {
 
 
 # By whether it goes on: on the only network, on all of them, on some.
+_FEW = 3  # networks that are told in a sentence each
 _TITLES = {
     True: (
         N_("{host} is blocked on the only measured network in {country}"),
@@ -198,7 +199,7 @@ class _Teller:
     def _networks(self) -> str:
         words, incident = self.words, self.incident
         parts = incident.parts("blocked") + incident.parts("possible")
-        sentences = [self._failed(part) for part in parts]
+        sentences = self._blocked(parts)
         free, thin = incident.parts("not-blocked"), incident.parts("too-little")
         if free:
             sentences.append(
@@ -219,6 +220,25 @@ class _Teller:
                 )
             )
         return " ".join(sentences)
+
+    def _blocked(self, parts: list[NetworkPart]) -> list[str]:
+        """A sentence on each network, or one on all where there are many."""
+        if len(parts) <= _FEW or self.incident.status == "possible":
+            return [self._failed(part) for part in parts]
+        words = self.words
+        counted = [
+            words.plural(
+                "{network} ({failing} of {n} measurement)",
+                "{network} ({failing} of {n} measurements)",
+                part.measurements,
+                network=plain(part.name),
+                failing=words.number(part.failing),
+            )
+            for part in parts
+        ]
+        return [
+            words.text("It was found blocked on {networks}.", networks=words.listed(counted, 12))
+        ]
 
     def _failed(self, part: NetworkPart) -> str:
         values = {"network": plain(part.name), "failing": self.words.number(part.failing)}

@@ -16,15 +16,23 @@ def unknowns(
     """Return what the measurements do not tell; `located` names the networks whose hop is known."""
     lines = [_onset(incident, words), _end(incident, words)]
     blocked = incident.parts("blocked") + incident.parts("possible")
-    for part in blocked:
-        if part.vantages <= 1:
-            lines.append(
-                words.text(
-                    "Whether the whole network was affected: one vantage is the only witness on "
-                    "{network}.",
-                    network=plain(part.name),
-                )
+    lone = [plain(part.name) for part in blocked if part.vantages <= 1]
+    if len(lone) == 1:
+        lines.append(
+            words.text(
+                "Whether the whole network was affected: one vantage is the only witness on "
+                "{network}.",
+                network=lone[0],
             )
+        )
+    elif lone:
+        lines.append(
+            words.text(
+                "Whether whole networks were affected: one vantage is the only witness on each of "
+                "{networks}.",
+                networks=words.listed(lone, most=12),
+            )
+        )
     thin = incident.parts("too-little")
     if thin:
         names = words.listed([plain(part.name) for part in thin])
@@ -41,7 +49,7 @@ def unknowns(
         lines.append(
             words.text(
                 "Where on the way the connections were cut: the hop was not located on {networks}.",
-                networks=words.listed(lost),
+                networks=words.listed(lost, most=12),
             )
         )
     lines.append(

@@ -176,13 +176,12 @@ class Words:
         """Return the name of a country, as it stands in a dictionary."""
         if code is None:
             return self.text("an unknown country")
-        return self._countries.get(code) or place(code).name
+        known = place(code).name if self.code == "en" else code
+        return known if known != code else self._countries.get(code, code)
 
     @cached_property
     def _countries(self) -> dict[str, str]:
-        if self.code == "en":
-            return {}
-        from babel import Locale
+        from babel import Locale  # large, and the daemon gets by without
 
         return dict(Locale.parse(self.code).territories)
 

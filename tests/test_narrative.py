@@ -116,6 +116,13 @@ def test_networks_with_too_little_data_are_counted_apart() -> None:
     assert any("Too little was measured on Network 3 (AS3)" in text for text in told.paragraphs)
 
 
+def test_many_networks_are_told_in_one_sentence() -> None:
+    told = story([reading for asn in range(1, 5) for reading in on(asn, "obbbo")])
+    [sentence] = [text for text in told.paragraphs if "Network 4" in text]
+    assert sentence.startswith("It was found blocked on Network 1 (AS1) (3 of 3 measurements), ")
+    assert sentence.endswith(" and Network 4 (AS4) (3 of 3 measurements).")
+
+
 def test_an_onset_without_an_earlier_open_measurement_is_at_the_latest() -> None:
     assert "at the latest from 19 June 2017 00:00 UTC" in story(on(1, "bbbo")).headline
 
@@ -202,7 +209,8 @@ def test_public_reports_round_outward(tmp_path: Path) -> None:
         analysis = analyse(store, since="2017-06-19", until="2017-06-20", country="KZ")
         content = content_of(analysis, generated="2017-07-11", tool="sitewatch 0.1.0")
     assert "between 14:00 and 16:10 UTC" in content.headline
-    assert sum("only witness" in line for line in content.sections[0].unknowns) == 2
+    [told] = [line for line in content.sections[0].unknowns if "only witness" in line]
+    assert "on each of Altyn Telecom (AS64496) and Saryarka Online (AS64497)" in told
     (sheet,) = content.sections[0].episodes[0].sheets
     assert sheet.seconds % 600 == 0
     marks = content.sections[0].figures[0].wide.lanes[0].marks
