@@ -29,6 +29,9 @@ from storage.records import Connect
 _T = TypeVar("_T")
 # Pages are what fills a thin line: they keep the slot, unless one has stopped for good.
 _A_STALL = 5.0
+# Names come late where the machine or the line has too much to do: to begin even more would make it
+# worse, and answers of healthy sites miss their time. Only resolvers that are silent take so long.
+_A_DEAF_RESOLVER = 2.0
 _FOLLOWING_SECONDS = 20.0  # after which no redirect is followed; one hop may take 40
 
 
@@ -64,7 +67,7 @@ class Visit:
             stage = Stage("repeat" if self.attempt else "main", hop, self.attempt)
             parts = urlsplit(url)
             resolving = patience.during(self._resolve, stage, parts.hostname or "")
-            addresses = await self.patiently(resolving)
+            addresses = await self.patiently(resolving, _A_DEAF_RESOLVER)
             if self.first_hop is not None and not self.first_hop.done():
                 self.first_hop.set_result(addresses)
             reply = await self._fetch(stage, parts, addresses, referer=seen)
