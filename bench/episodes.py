@@ -214,6 +214,7 @@ def alone(data: VerdictArrays) -> list[Call]:
         data,
         vantage=data.series,
         site=np.arange(len(data.site)),
+        network=np.arange(len(data.site)),
         country=np.zeros(len(data.site), dtype=np.int64),
     )
     seconds = single.seconds
@@ -248,19 +249,21 @@ def run(scenarios: Sequence[Scenario], seeds: range) -> None:
             for name, (detect, limits) in RIVALS.items():
                 for total, calls in zip(rivals[name], detect(history.data, limits), strict=True):
                     total.add(score_calls(history, calls))
-        _row(scenario.name, score)
+        row(scenario.name, score)
         everything.add(score)
-    _row("all", everything)
+    row("all", everything)
     single.delays.clear()  # it was not run online
-    _row("the model, each series alone", single)
+    row("the model, each series alone", single)
     for name, (_, limits) in RIVALS.items():
         scores = rivals[name]
         quiet = [s for s in range(len(limits)) if scores[s].false_rate <= TOLERATED]
         best = quiet[0] if quiet else min(range(len(limits)), key=lambda s: scores[s].false_rate)
-        _row(f"{name}, {limits[best]:g}", scores[best])
+        row(f"{name}, {limits[best]:g}", scores[best])
 
 
-def _row(name: str, score: Score) -> None:
+def row(name: str, score: Score) -> None:
+    """Print one line of the table."""
+
     def share(values: list[bool]) -> str:
         return f"{np.mean(values):.3f}" if values else "–"
 

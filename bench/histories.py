@@ -59,10 +59,14 @@ class Scenario:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """The readings, the truth, and per series its network; series = network × sites + site."""
+    """The readings and the truth; series = network × sites + site.
+
+    `chance` is how probable each reading was to look like blocking without any.
+    """
 
     scenario: Scenario
     data: VerdictArrays
+    chance: np.ndarray
     truth: Sequence[Block] = field(default_factory=list)
 
     def series_of(self, block: Block) -> int:
@@ -87,7 +91,8 @@ def simulate(scenario: Scenario, seed: int) -> History:
             vantage = network * scenario.vantages + place
             rows = _vantage(scenario, rng, own, outages, first=vantage == 0)
             columns.append((network, vantage, *rows))
-    return History(scenario=scenario, data=_arrays(scenario, columns), truth=truth)
+    data, chance = _arrays(scenario, columns)
+    return History(scenario=scenario, data=data, chance=chance, truth=truth)
 
 
 def _blocks(scenario: Scenario, rng: np.random.Generator) -> list[Block]:
@@ -115,10 +120,24 @@ def _blocks(scenario: Scenario, rng: np.random.Generator) -> list[Block]:
     return _apart(blocks)
 
 
+_MEAN, _MEDIAN, _SPREAD = 3 * DAY, 36 * HOUR, 1.2
+
+
 def _lasting(scenario: Scenario, rng: np.random.Generator) -> float:
     if scenario.markov:
-        return float(rng.exponential(3 * DAY))
-    return float(rng.lognormal(math.log(36 * HOUR), 1.2))
+        return float(rng.exponential(_MEAN))
+    return float(rng.lognormal(math.log(_MEDIAN), _SPREAD))
+
+
+def lasts_longer(scenario: Scenario, seconds: np.ndarray) -> np.ndarray:
+    """Return the share of blocks that last longer than each of so many seconds."""
+    if scenario.markov:
+        return np.exp(-seconds / _MEAN)
+    # numpy has no error function: a table of it, finer than what matters.
+    deviations = np.linspace(-8, 8, 1601)
+    shares = [0.5 * math.erfc(each / math.sqrt(2)) for each in deviations.tolist()]
+    asked = (np.log(np.maximum(seconds, 1)) - math.log(_MEDIAN)) / _SPREAD
+    return np.interp(asked, deviations, shares)
 
 
 def _apart(blocks: Sequence[Block]) -> list[Block]:
@@ -151,8 +170,8 @@ def _vantage(
     outages: Sequence[Sequence[tuple[float, float]]],
     *,
     first: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The sites, times and kinds of one vantage's readings."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The sites, times and kinds of one vantage's readings, and their chances."""
     times = _times(scenario, rng)
     noise = np.full(times.shape, scenario.stray)
     for begin, end in _spells(scenario, rng, scenario.bad_hours, scenario.bad_hours_last):
@@ -168,17 +187,19 @@ def _vantage(
             wholly = int(begin) % 1000 < 1000 * scenario.misread_whole  # the same everywhere
             misread = (rng.random(len(hit)) < scenario.misread) | wholly
             kinds[hit, site] = np.where(misread, LIKELY, DOWN)[hit]
+            noise[hit, site] = 1.0 if wholly else scenario.misread
     if first and scenario.misread_cdn:
         since = START + rng.uniform(0.2, 0.6) * scenario.days * DAY
         on_cdn = rng.random(scenario.sites) < 0.25
-        kinds[(times >= since) & (times < since + 5 * DAY) & on_cdn] = LIKELY
+        hit = (times >= since) & (times < since + 5 * DAY) & on_cdn
+        kinds[hit], noise[hit] = LIKELY, 1.0
     for block in blocks:
         here = (times[:, block.site] >= block.onset) & (times[:, block.site] < block.end)
         here &= rng.random(len(here)) < block.fails
         kinds[here, block.site] = LIKELY
     made = _online(scenario, rng, times[:, 0])
     sites = np.broadcast_to(np.arange(scenario.sites), times.shape)
-    return sites[made].ravel(), times[made].ravel(), kinds[made].ravel()
+    return sites[made].ravel(), times[made].ravel(), kinds[made].ravel(), noise[made].ravel()
 
 
 def _times(scenario: Scenario, rng: np.random.Generator) -> np.ndarray:
@@ -204,21 +225,24 @@ def _online(scenario: Scenario, rng: np.random.Generator, starts: np.ndarray) ->
     return made
 
 
-def _arrays(scenario: Scenario, columns: list[tuple]) -> VerdictArrays:
-    series = np.concatenate([net * scenario.sites + sites for net, _, sites, _, _ in columns])
-    seconds = np.concatenate([times for *_, times, _ in columns])
+def _arrays(scenario: Scenario, columns: list[tuple]) -> tuple[VerdictArrays, np.ndarray]:
+    series = np.concatenate([net * scenario.sites + sites for net, _, sites, *_ in columns])
+    seconds = np.concatenate([times for *_, times, _, _ in columns])
     vantage = np.concatenate([np.full(len(rows[2]), rows[1]) for rows in columns])
-    kind = np.concatenate([kinds for *_, kinds in columns])
+    kind = np.concatenate([kinds for *_, kinds, _ in columns])
+    chance = np.concatenate([noise for *_, noise in columns])
     order = np.lexsort((seconds, series))
     count = scenario.networks * scenario.sites
-    return VerdictArrays(
+    data = VerdictArrays(
         series=series[order].astype(np.int64),
         seconds=seconds[order],
         vantage=vantage[order].astype(np.int64),
         kind=kind[order],
         site=np.arange(count) % scenario.sites,
+        network=np.arange(count) // scenario.sites,
         country=np.arange(count) // scenario.sites % scenario.countries,
     )
+    return data, chance[order]
 
 
 # --- what the crude detectors missed -----------------------------------------------------------

@@ -65,6 +65,7 @@ def many(series: int, each: int) -> VerdictArrays:
         vantage=number // SITES,
         kind=kind,
         site=np.arange(series) % SITES,
+        network=np.arange(series) // SITES,
         country=np.zeros(series, dtype=np.int64),
     )
 

@@ -256,11 +256,13 @@ def arrays(
     vantage: Ints,
     kind: Kinds,
 ) -> VerdictArrays:
-    """Return the columns as the models want them, with the series' sites and countries."""
+    """Return the columns as the models want them, with each series' site, network and country."""
     sites: dict[str, int] = {}
+    networks: dict[Network, int] = {}
     countries: dict[str, int] = {}
     for name, host in zip(names, hosts, strict=True):
         sites.setdefault(host, len(sites))
+        networks.setdefault(name.network, len(networks))
         countries.setdefault(_country(name), len(countries))
     return VerdictArrays(
         series=series.astype(np.int64),
@@ -268,6 +270,7 @@ def arrays(
         vantage=vantage,
         kind=kind,
         site=np.array([sites[host] for host in hosts], dtype=np.int64),
+        network=np.array([networks[name.network] for name in names], dtype=np.int64),
         country=np.array([countries[_country(name)] for name in names], dtype=np.int64),
     )
 

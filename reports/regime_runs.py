@@ -11,6 +11,7 @@ from reports.verdict_arrays import CONFIRMED, LIKELY, SILENT, Flags, Floats, Int
 HELD = 0.5  # from here on a reading counts as blocked
 SURE = 0.9  # a run that never gets there may be noise, and is only `possible`
 TOO_LITTLE = 0.2  # a failure at the very end of a series from here on is `possible` too
+LEAKY = 0.5  # from here on a network is known to leak, by the share of its blocks that do
 EDGE = 0.003  # the part of the probability that a hard bracket may leave out on each side
 _FLOOR = -40.0  # logarithm of as good as never
 
@@ -19,8 +20,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `first` and `last` are the rows of its first and last blocked reading.
 
     Open readings up to the row `open_until` and from `open_from` on bound the run, blocked ones
-    from `blocked_from` to `blocked_until` lie in it, all but for EDGE. Where no reading inside was
-    open, its next open neighbours bound it; in a leaky block an open reading may lie inside.
+    from `blocked_from` to `blocked_until` lie in it, all but for EDGE. In a block that leaks an
+    open reading may lie inside; where none of those in between was open, and the network is not
+    known to leak, the run does not, and its next open neighbours bound it.
     Quantiles are epoch seconds, None where the run reaches beyond the first or the last reading
     with more than their probability.
     """
@@ -29,6 +31,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     first: int
     last: int
     probability: float
+    leaky_network: bool
     open_until: int
     blocked_from: int
     blocked_until: int
@@ -109,6 +112,7 @@ class _Ends:
     def __init__(self, data: VerdictArrays, regimes: Regimes, starts: Ints, peak: Ints) -> None:
         count = len(data.series)
         self._data, self._starts, self._peak = data, starts, peak
+        self._leaky = regimes.leaky[data.network] >= LEAKY
         certain = np.maximum(regimes.blocked, 1e-300)
         firsts = starts[:-1][np.diff(starts) > 0]
         stays = _log_of_staying(regimes.begun, certain)
@@ -124,7 +128,7 @@ class _Ends:
         series = int(self._data.series[peak])
         begin, stop = int(self._starts[series]), int(self._starts[series + 1])
         open_until, open_from = first - 1, last + 1
-        if self._data.open[first : last + 1].any():
+        if self._leaky[series] or self._data.open[first : last + 1].any():
             # Where not even the outermost reading is as sure as that, it bounds the run if the
             # model holds it open at all.
             outermost = begin if self._begun_row(peak, HELD) > begin else -1
@@ -136,6 +140,7 @@ class _Ends:
             first=first,
             last=last,
             probability=probability,
+            leaky_network=bool(self._leaky[series]),
             open_until=open_until,
             blocked_from=max(self._begun_row(peak, 1 - EDGE), begin),
             blocked_until=self._ended_row(peak, EDGE) - 1,

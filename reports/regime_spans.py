@@ -104,7 +104,8 @@ def _of_vantage(vantage: int, run: Run, failing: Sequence[int], series: Series) 
     own = [row for row in failing if series.vantage[row] == vantage]
     bounding = np.flatnonzero(series.open & (series.vantage == vantage))
     before, after = bounding[bounding < own[0]], bounding[bounding > own[-1]]
-    if len(bounding) > len(before) + len(after):
+    only = run.leaky_network and bool((series.vantage == vantage).all())
+    if only or len(bounding) > len(before) + len(after):
         # It leaks, so the nearest open readings may lie inside; refusals by the server do not.
         refused = series.kind == RESTRICTED
         before = before[(before <= run.open_until) | refused[before]]

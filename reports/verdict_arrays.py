@@ -22,9 +22,9 @@ class VerdictArrays(msgspec.Struct, frozen=True, kw_only=True):
     """Readings as columns, sorted by series and time.
 
     `series`, `vantage` and `kind` hold one number per reading, `seconds` its corrected time since
-    the epoch; `site` and `country` hold one number per series: which host it watches, and where.
-    A series is one target on one network; the http and https rows of a host are one site, as they
-    fail together. All numbers count from 0 without holes.
+    the epoch; `site`, `network` and `country` hold one number per series: which host it watches,
+    and where. A series is one target on one network; the http and https rows of a host are one
+    site, as they fail together. All numbers count from 0 without holes.
     """
 
     series: Ints
@@ -32,6 +32,7 @@ class VerdictArrays(msgspec.Struct, frozen=True, kw_only=True):
     vantage: Ints
     kind: Kinds
     site: Ints
+    network: Ints
     country: Ints
 
     @property

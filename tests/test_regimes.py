@@ -13,8 +13,9 @@ from bench.histories import SCENARIOS, simulate
 from reports.episodes import Episode, find_episodes
 from reports.history import History
 from reports.readings import Reading
+from reports.regime_model import DAY, Model
 from reports.regime_runs import runs_of
-from reports.regimes import DAY, Model, regimes_of
+from reports.regimes import regimes_of
 from reports.verdict_arrays import LIKELY, OPEN, VerdictArrays
 from tests.histories import HOUR, bracket, history
 
@@ -82,10 +83,13 @@ def test_forward_and_backward_equal_the_sum_over_all_paths(letters: str) -> None
         vantage=np.zeros(len(kinds), dtype=np.int64),
         kind=kinds,
         site=np.zeros(1, dtype=np.int64),
+        network=np.zeros(1, dtype=np.int64),
         country=np.zeros(1, dtype=np.int64),
     )
-    # A rate that is not learnt: the prior weighs as much as a million readings.
-    fixed = Model(stray=0.01, stray_readings=1e9, site_readings=1e9)
+    # Nothing is learnt: the priors weigh as much as a billion readings.
+    fixed = Model(
+        stray=0.01, stray_readings=1e9, site_readings=1e9, leaky_onsets=1e9, leaky_readings=1e9
+    )
     found = regimes_of(data, fixed).blocked
     wanted = by_enumeration(kinds.tolist(), data.seconds.tolist(), 0.01)
     if "b" in letters:
