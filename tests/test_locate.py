@@ -18,15 +18,21 @@ from lab.network import World
 from lab.plan import Plan, make_plan
 from lab.scenario import Scenario, load_scenario
 from probes.clock import SystemClock
-from probes.locate import client_hello, neighbour_of, request
+from probes.locate import Place as LocatePlace
+from probes.locate import client_hello, locate, neighbour_of, request
 from probes.own import OwnAddresses
+from probes.prober import NeutralHost
+from probes.settings import Tier
+from probes.suspicion import Suspect
 from probes.trace import Stage, Trace
-from probes.walks import MOST_HOPS, UNSTORED_HOPS, Opener, Target
+from probes.walks import MOST_HOPS, UNSTORED_HOPS, Opener, Target, repeats_quickly
 from reports.locating import located
 from storage.failures import Failure
-from storage.records import Walk, WalkHop
+from storage.records import Line, Walk, WalkHop
 from tests.lab_networks import write_networks
 from tests.lab_worlds import require_lab
+from tests.loopback import serving, trace
+from tests.test_probe_quic import prober
 from tests.walker import Place
 
 HOPS = range(2, 13)
@@ -256,6 +262,38 @@ def test_a_walk_tries_connections_that_time_out_a_few_times_more() -> None:
         assert isinstance(opened, tuple)
         opened[0].close()
     assert trace.steps == []
+
+
+@pytest.mark.parametrize(
+    ("tier", "quick", "methods"),
+    [
+        ("probing", True, {"neutral@site": "one-hello", "name@site": "one-hello"}),
+        ("probing", False, {"neutral@site": "many-hellos"}),
+        ("conspicuous", False, {"neutral@site": "many-hellos", "name@site": "many-hellos"}),
+    ],
+)
+async def test_only_at_tier_conspicuous_a_name_is_repeated_where_the_kernel_does_not_repeat_it(
+    monkeypatch: pytest.MonkeyPatch, tier: Tier, quick: bool, methods: dict[str, str]
+) -> None:
+    if quick and not repeats_quickly():
+        pytest.skip("needs Linux 6.15")
+    monkeypatch.setattr("probes.locate.repeats_quickly", lambda: quick)
+    made = prober(2.0)
+    made.settings = msgspec.structs.replace(made.settings, tier=tier)
+    made.begin(Line(state="up", ipv4=True), [NeutralHost("www.example.com", "192.0.2.1")])
+    seen: list[bytes] = []
+
+    async def alerting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.read(4096))
+        writer.write(bytes([21, 3, 3, 0, 2, 2, 40]))
+
+    found = trace()
+    async with serving(alerting) as port:
+        suspect = Suspect("watched.example", "127.0.0.1", port)
+        await locate(made, found, LocatePlace(suspect, "hello"))
+    walks = [step for step in found.steps if isinstance(step, Walk) and step.arm]
+    assert {walk.arm: walk.method for walk in walks} == methods
+    assert sum(b"watched.example" in hello for hello in seen) == ("name@site" in methods)
 
 
 # --- what the walks say together ----------------------------------------------------------------
