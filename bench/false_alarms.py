@@ -7,10 +7,11 @@ country away, ones with a wrong certificate. The real command measures all of th
 tier probing, as it comes.
 
 A world computes for 0.1 s a measurement, in its first minute mostly, and waits for some minutes:
-what is silent has to be waited out. So many worlds run at once; a new one begins while the machine
-is not too busy (``--busy``), since on an overloaded one the machine itself would be the noise. The
-figures at the end say how busy it was, and how often helpers kept silent and sites that are healthy
-or broken for everybody were left open (`inconclusive`): where these are many, little was measured.
+what is silent has to be waited out. So many worlds run at once; a new one begins while a program
+that wants a processor is given enough of one (``--share``), since on an overloaded machine the
+machine itself would be the noise. The figures at the end say what share there was, and how often
+helpers kept silent and sites that are healthy or broken for everybody were left open
+(`inconclusive`): where these are many, little was measured.
 
 With ``--into FILE`` every finished world is a line of that file, and the next run goes on where the
 file ends: so 20,000 measurements can be had in pieces (``--minutes`` bounds a piece). The databases
@@ -59,8 +60,9 @@ def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterat
     until = time.monotonic() + 60 * options.minutes
     names = (f"{options.seed}-{number}" for number in itertools.count())
     fresh = (name for name in names if name not in done)
-    running, machine, latest = set[subprocess.Popen[bytes]](), Machine(), -math.inf
+    running, latest = set[subprocess.Popen[bytes]](), -math.inf
     with contextlib.ExitStack() as held:
+        machine = held.enter_context(Machine())
         folder = held.enter_context(temporary_folder("sitewatch-alarms-"))
         pool = held.enter_context(ThreadPoolExecutor(options.worlds))
         pki, databases = Pki.create(folder / "pki"), folders_of(options.into) or folder
@@ -70,9 +72,9 @@ def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterat
             while True:
                 expected = count + len(waiting) * options.each * len(KINDS)
                 wanted = expected < options.measurements and time.monotonic() < until
-                fits = machine.busy() < options.busy and time.monotonic() - latest > _APART
+                fits = machine.share() > options.share and time.monotonic() - latest > _APART
                 if wanted and len(waiting) < options.worlds and (fits or not waiting):
-                    call = (next(fresh), options.each, databases, pki, running)
+                    call = (next(fresh), options.each, databases, pki, machine, running)
                     waiting.add(pool.submit(one_world, *call))
                     latest = time.monotonic()
                 if not waiting:
@@ -146,7 +148,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=math.inf, help="start none after these")
     parser.add_argument("--each", type=int, default=5, help="sites of each kind in a world")
     parser.add_argument("--worlds", type=int, default=32, help="at once, at most")
-    parser.add_argument("--busy", type=float, default=0.65, help="start none while it is busier")
+    parser.add_argument("--share", type=float, default=0.6, help="of a processor; start none below")
     parser.add_argument("--anew", action="store_true", help="measure nothing, judge FILE anew")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -190,8 +192,8 @@ def health(worlds: list[Any]) -> dict[str, Any]:
     found = {"healthy": summed(worlds, HEALTHY), "broken": summed(worlds, BROKEN)}
     return {
         "worlds_with_trouble": [world["trouble"] for world in worlds if world["trouble"]],
-        "busy_median": statistics.median(world["busy"] for world in worlds),
-        "busy_most": max(world["busy"] for world in worlds),
+        "share_median": statistics.median(world["share"] for world in worlds),
+        "share_least": min(world["share"] for world in worlds),
         "load_median": statistics.median(world["load"] for world in worlds),
         "helpers_silent": round(sum(w["helpers_silent"] for w in worlds) / max(asked, 1), 4),
         "left_open": {

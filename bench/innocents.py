@@ -105,13 +105,18 @@ def kind_of(url: str) -> str:
 
 
 def one_world(
-    name: str, each: int, folder: Path, pki: Pki, running: set[subprocess.Popen[bytes]]
+    name: str,
+    each: int,
+    folder: Path,
+    pki: Pki,
+    machine: Machine,
+    running: set[subprocess.Popen[bytes]],
 ) -> dict[str, Any]:
     """Make the world of a name, which draws its line and its addresses, and measure it.
 
     Its database stays in `folder`. A world that did not start is one without measurements.
     """
-    began, machine, chance = time.monotonic(), Machine(), random.Random(name)
+    began, chance = time.monotonic(), random.Random(name)
     line, path = line_of(chance), folder / f"{name}.toml"
     path.write_text(scenario(line, each, chance))
     for left in folder.glob(f"{name}.db*"):  # of a run that was stopped
@@ -128,7 +133,7 @@ def one_world(
         "world": name,
         **line,
         "seconds": round(time.monotonic() - began),
-        "busy": round(machine.busy_since_begin(), 2),
+        "share": round(machine.share(since=began), 2),
         "load": round(os.getloadavg()[0], 1),
         "trouble": trouble,
         "helpers_asked": len(answers),
@@ -168,6 +173,7 @@ def _measure(
         [*command, "--database", str(database), *world.scenario.targets],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        start_new_session=True,  # Linux deals the processors' time by sessions
         env=os.environ | world.environment(client) | {"SITEWATCH_CONSENT": "yes"},
     )
     running.add(process)

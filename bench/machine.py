@@ -1,42 +1,50 @@
-"""How busy this machine is, for benches that are to use it without drowning in it."""
+"""What this machine has left for a program, for benches that use it without drowning in it."""
 
 from __future__ import annotations
 
+import threading
 import time
-from pathlib import Path
 
-_WINDOW = 20.0  # seconds that `Machine.busy` looks back
+_EVERY = 1.0  # seconds between two tries
+_TRY = 0.01  # seconds of computing in each
+_LATELY = 20.0  # seconds
 
 
 class Machine:
-    """The share of the processors' time that was in use. Linux only.
+    """Tries each second, in a thread, how much of a processor a program is given that wants one.
 
-    Time of programs that gave way (nice) counts as free: they give way to a bench as well.
+    Neither load nor idleness tells that: programs may give way to others, and the kernel may deal
+    time by sessions. A context manager.
     """
 
-    def __init__(self, ticks: Path = Path("/proc/stat")) -> None:
-        self._ticks = ticks
-        self._begin = self._now()
-        self._seen = [self._begin]
+    def __init__(self) -> None:
+        self._tries = [_try()]
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def busy(self) -> float:
-        """Return the share in use over the last seconds, 0 to 1; call it every second or so."""
-        now = self._now()
-        self._seen = [*(one for one in self._seen if now[0] - one[0] < _WINDOW), now]
-        return _between(self._seen[0], now)
+    def __enter__(self) -> Machine:
+        self._thread.start()
+        return self
 
-    def busy_since_begin(self) -> float:
-        """Return the share in use since this value was made."""
-        return _between(self._begin, self._now())
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
 
-    def _now(self) -> tuple[float, int, int]:
-        """Return the moment, and the processors' ticks until then: in use, and all of them."""
-        ticks = [int(one) for one in self._ticks.read_text().split("\n", 1)[0].split()[1:9]]
-        _, nice, _, idle, waiting_for_disks, *_ = ticks
-        total = sum(ticks)
-        return time.monotonic(), total - nice - idle - waiting_for_disks, total
+    def share(self, since: float | None = None) -> float:
+        """Return the mean share of a processor, 0 to 1, lately or since a monotonic time."""
+        begin = time.monotonic() - _LATELY if since is None else since
+        shares = [share for at, share in self._tries if at >= begin] or [self._tries[-1][1]]
+        return sum(shares) / len(shares)
+
+    def _run(self) -> None:
+        while not self._ended.wait(_EVERY):
+            self._tries.append(_try())
 
 
-def _between(before: tuple[float, int, int], after: tuple[float, int, int]) -> float:
-    total = after[2] - before[2]
-    return (after[1] - before[1]) / total if total > 0 else 0.0
+def _try() -> tuple[float, float]:
+    """Compute a little; return the moment and the share of its length that was computing."""
+    begun, computing = time.monotonic(), time.thread_time()
+    while time.thread_time() - computing < _TRY:
+        pass
+    ended = time.monotonic()
+    return ended, min(1.0, _TRY / max(ended - begun, _TRY))

@@ -36,14 +36,10 @@ def test_worlds_hold_every_kind_and_no_censor(tmp_path: Path) -> None:
     assert world.sitewatch == {}, "the program is measured as it comes"
 
 
-def test_machine_takes_what_gives_way_for_free(tmp_path: Path) -> None:
-    ticks = tmp_path / "stat"
-    ticks.write_text("cpu  100 100 100 100 0 0 0 0 0 0\ncpu0 1 2 3 4\n")
-    machine = Machine(ticks)
-    assert machine.busy() == 0.0
-    # In between: 30 of users, 30 that give way, 20 of the kernel, 10 idle, 10 waiting for disks.
-    ticks.write_text("cpu  130 130 120 110 10 0 0 0 0 0\ncpu0 1 2 3 4\n")
-    assert machine.busy() == machine.busy_since_begin() == pytest.approx(0.5)
+def test_machine_tells_what_share_a_program_is_given() -> None:
+    with Machine() as machine:
+        assert 0.0 < machine.share() <= 1.0
+        assert 0.0 < machine.share(since=0.0) <= 1.0
 
 
 def test_kept_worlds_are_judged_anew(tmp_path: Path) -> None:
