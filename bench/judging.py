@@ -16,18 +16,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import Future
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import Connection, insert
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from reports.cases import Case  # noqa: E402
 from reports.verdicts import judge  # noqa: E402
-from storage.bulk import Added, Item  # noqa: E402
+from storage.compression import RECORD_CODEC, compress_record  # noqa: E402
+from storage.intake import accept_made  # noqa: E402
+from storage.outcomes import note  # noqa: E402
 from storage.records import Measurement, Round, Vantage, record_id  # noqa: E402
+from storage.rows import index_columns  # noqa: E402
+from storage.schema import records  # noqa: E402
 from storage.store import Store  # noqa: E402
 from tests.cases import (  # noqa: E402
     DOH,
@@ -90,6 +96,7 @@ def fill(database: Path, count: int) -> None:
     """Put so many measurements in a new database, with their round and their follow-ups.
 
     Each of 200 sites is measured on two networks every four hours, so that each has a witness.
+    Nothing is signed, and there are no rows of steps: judging asks for neither.
     """
     kinds = cases()
     with Store(database) as store:
@@ -106,23 +113,29 @@ def fill(database: Path, count: int) -> None:
             steps=loads(1),
             targets=_SITES,
         )
-        round_id, pages = store.add(round_).result(), range(0, count, _PAGE)
-        adding: Future[list[Added]] | None = None
-        for first in pages:
-            page: list[Item] = []
+        round_id = store.add(round_).result()
+        for first in range(0, count, _PAGE):
+            page: list[Measurement] = []
             for number in range(first, min(first + _PAGE, count)):
                 place, network = divmod(number, 2)
                 each = kinds[place % len(kinds)]
-                page += _items(each, vantages[network], round_id, place)
-            if adding is not None:
-                adding.result()
-            adding = store.add_page(page)
-        if adding is not None:
-            adding.result()
+                page += _moved(each, vantages[network], round_id, place)
+            store.write(partial(_add, page=page))
 
 
-def _items(each: Case, vantage: Vantage, round_id: str, place: int) -> list[Item]:
-    """Return a case as one of another vantage, site and time."""
+def _add(connection: Connection, page: Sequence[Measurement]) -> None:
+    sounds = [accept_made(record) for record in page]
+    rows = [
+        index_columns(sound)
+        | {"codec": RECORD_CODEC, "canonical": compress_record(sound.canonical)}
+        for sound in sounds
+    ]
+    connection.execute(insert(records), rows)
+    note(connection, [(sound.id, sound.record) for sound in sounds])
+
+
+def _moved(each: Case, vantage: Vantage, round_id: str, place: int) -> list[Measurement]:
+    """Return a case's records as those of another vantage, site and time."""
 
     def moved(record: Measurement, follows: str | None, after: float) -> Measurement:
         return msgspec.structs.replace(
@@ -136,7 +149,7 @@ def _items(each: Case, vantage: Vantage, round_id: str, place: int) -> list[Item
 
     main = moved(each.measurement, None, 0)
     followed = [moved(one.record, record_id(main), 30) for one in each.follow_ups]
-    return [Item(main), *map(Item, followed)]
+    return [main, *followed]
 
 
 def by_command(database: Path) -> tuple[int, float, float, float]:
