@@ -23,7 +23,7 @@ from sitewatch.daemon_state import load_state
 from sitewatch.installation import Installation
 from sitewatch.pausing import pause
 from sitewatch.schedule import DAY
-from sitewatch.status import Status, status_of
+from sitewatch.status import OngoingEpisode, Status, status_of
 from sitewatch.watchlist import load_watchlist
 from storage.store import Store
 from tests.daemon_life import Machine, live
@@ -72,6 +72,23 @@ def test_it_shows_rounds_verdicts_and_data(played: Path) -> None:
     assert "3 accessible" in text
     assert "SIMULATED" in text
     assert "All is well." in text
+
+
+def test_the_onset_of_what_is_blocked_is_said_as_far_as_it_is_known(played: Path) -> None:
+    ongoing = OngoingEpisode(
+        url="https://a.example/",
+        network=None,
+        since_earliest=None,
+        since_latest="2020-11-23T10:00:00.000000Z",
+        certainty="likely",
+    )
+    known = msgspec.structs.replace(ongoing, since_earliest="2020-11-23T08:00:00.000000Z")
+    status = msgspec.structs.replace(seen(played, EVENING), episodes=[ongoing, known])
+    said = [line.split(", ", 1)[1] for line in lines_of(status) if line.startswith("blocked ")]
+    assert said == [
+        "since 2020-11-23 10:00 UTC at the latest (likely)",
+        "begun between 2020-11-23 08:00 UTC and 2020-11-23 10:00 UTC (likely)",
+    ]
 
 
 def test_what_was_measured_by_hand_counts_too(played: Path) -> None:

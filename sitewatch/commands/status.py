@@ -15,7 +15,7 @@ from sitewatch.console import safe, told_in_one_line
 from sitewatch.daemon_plan import MEGABYTE
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, database_option
-from sitewatch.status import Status, status_of
+from sitewatch.status import OngoingEpisode, Status, status_of
 from sitewatch.watchlist import load_watchlist
 from storage.store import StoreError
 
@@ -58,16 +58,21 @@ def lines_of(status: Status) -> list[str]:
     ]
     for episode in status.episodes:
         network = f" on {safe(episode.network)}" if episode.network else ""
-        earliest = _moment(episode.since_earliest) if episode.since_earliest else "unknown"
         lines.append(
-            f"blocked     {safe(episode.url)}{network} since between {earliest} and "
-            f"{_moment(episode.since_latest)} ({episode.certainty})"
+            f"blocked     {safe(episode.url)}{network}, {_began(episode)} ({episode.certainty})"
         )
     for problem in status.problems:
         lines.append(f"attention   {safe(problem.what)}: {safe(problem.remedy)}")
     if status.healthy:
         lines.append("All is well.")
     return [line for line in lines if line]
+
+
+def _began(episode: OngoingEpisode) -> str:
+    latest = _moment(episode.since_latest)
+    if episode.since_earliest is None:
+        return f"since {latest} at the latest"
+    return f"begun between {_moment(episode.since_earliest)} and {latest}"
 
 
 def _daemon(status: Status) -> str:
