@@ -17,6 +17,7 @@ from sitewatch.config_checks import problems
 from sitewatch.sections import Sections
 
 FILE_NAME = "sitewatch.toml"
+_MISSING = "no such file; sitewatch init writes one"
 
 
 class ConfigError(Exception):
@@ -83,6 +84,8 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> Config:
         return Config()
     try:
         data = file.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{file}: {_MISSING}") from error
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
     return parse_config(data, file)
@@ -104,7 +107,7 @@ def unread_config(path: Path | None, environment: Mapping[str, str]) -> Config:
     """
     file = config_file(path, environment)
     if file is not None and not file.is_file():
-        raise ConfigError(f"{file}: no such file")
+        raise ConfigError(f"{file}: {_MISSING}")
     return Config(path=file)
 
 

@@ -73,7 +73,7 @@ def test_an_empty_variable_names_no_file() -> None:
 
 def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     missing = tmp_path / "none.toml"
-    with pytest.raises(ConfigError, match=re.escape(f"{missing}: cannot be read: No such file")):
+    with pytest.raises(ConfigError, match=re.escape(f"{missing}: no such file; sitewatch init")):
         load_config(None, {"SITEWATCH_CONFIG": str(missing)})
 
 

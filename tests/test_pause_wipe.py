@@ -103,7 +103,7 @@ def test_pausing_what_is_not_there_is_one_line(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere" / "sitewatch.toml"
     result = run("pause", "--config", str(missing))
     assert result.exit_code == 1
-    assert result.stderr == f"sitewatch: {missing}: no such file\n"
+    assert result.stderr == f"sitewatch: {missing}: no such file; sitewatch init writes one\n"
     assert not missing.parent.exists()
 
 
