@@ -11,10 +11,8 @@ import msgspec
 from reports.address_evidence import address_lives, cut_of
 from reports.attempts import Outcome
 from reports.evidence import Evidence
-from reports.filter_evidence import may_be_own_filter
-from reports.techniques import in_words, is_special
+from reports.techniques import in_words
 from reports.text import plain
-from storage.failures import Failure
 from storage.records import Handshake, Layer
 
 # Failures that a server can cause by itself, by the visitor's country (design, two witnesses).
@@ -31,8 +29,6 @@ SERVER_CAN_CAUSE = frozenset(
         "truncated",
     ]
 )
-# Of RFC 8914: bogus or missing signatures and keys, no reachable authority, a network error.
-TROUBLE_OF_A_ZONE = frozenset({6, 7, 8, 9, 10, 11, 12, 22, 23})
 ROOTS_MAY_BE = 365  # days: an older root store does not know the newest public authorities
 
 
@@ -67,104 +63,6 @@ def nothing_tried(e: Evidence) -> Finding | None:
 
 
 # --- the page did not come: experiments and artefacts -------------------------------------------
-
-
-def injected(e: Evidence) -> Finding | None:
-    """The race is one kind of evidence, the encrypted resolver's answer the other."""
-    failed = e.failed
-    if failed is None or not (e.repeated and e.racing and e.encrypted_works):
-        return None
-    if e.false_answers:
-        said = f"it named {plain(min(e.false_answers))}, which is not the site's"
-    elif failed.kind == ("dns", "nxdomain"):
-        said = in_words("dns.nxdomain")
-    else:
-        return None
-    return Finding(layer="dns", technique="injected", words={"name": plain(e.name), "said": said})
-
-
-def lies_by(e: Evidence, kind: str) -> str:
-    """Return how a false answer came: what races is injected, else its own kind holds."""
-    return "injected" if e.racing and kind in ("nxdomain", "forged-address") else kind
-
-
-def race_seen(e: Evidence) -> Finding | None:
-    if not e.racing:
-        return None
-    return Finding(layer="dns", technique="injected", words={"name": plain(e.name)})
-
-
-def forged_artefact(e: Evidence) -> Finding | None:
-    """The same reserved address from two resolvers, so that it is not one resolver's mistake."""
-    failed = e.failed
-    if failed is None or not e.repeated or not e.reached_abroad:
-        return None
-    twice = {address for address in e.false_answers if is_special(address)} & e.answers("udp")
-    if not twice or may_be_own_filter(e):
-        return None
-    words = {"name": plain(e.name), "address": plain(min(twice))}
-    return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
-
-
-def forged_likely(e: Evidence) -> Finding | None:
-    failed = e.failed
-    if failed is None or not e.repeated or not e.false_answers or not e.reached_abroad:
-        return None
-    if may_be_own_filter(e):
-        return None
-    public = e.answers("udp")
-    # A machine that refuses has no TLS for anybody: pages about blocks often stand on such.
-    refused = {s.address for s in e.connects if s.failure == Failure.CONNECTION_REFUSED}
-    telling = {a for a in e.false_answers if a in public | refused or e.is_a_strangers(a)}
-    if not telling:
-        return None
-    words = {"name": plain(e.name), "address": plain(min(telling))}
-    return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
-
-
-def known_address(e: Evidence) -> Finding | None:
-    """The address is known as what this country's censors answer, and it is not the site's."""
-    failed, country = e.failed, e.measurement.vantage.country
-    if failed is None or not e.repeated:
-        return None
-    for address in sorted(e.answers("system") - e.validated - e.named_elsewhere):
-        for row in e.fingerprints.of_address(address):
-            if row.is_artefact_in(country):
-                words = {"name": plain(e.name), "address": plain(address), "known": plain(row.name)}
-                return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
-    return None
-
-
-def resolver_lies(e: Evidence) -> Finding | None:
-    failed = e.failed
-    if failed is None or failed.layer != "dns" or failed.technique in (None, "forged-address"):
-        return None
-    if not (e.repeated and e.encrypted_works and e.reached_abroad):
-        return None
-    if may_be_own_filter(e) or _resolver_says_why(e):
-        return None
-    return msgspec.structs.replace(found(failed), technique=lies_by(e, failed.technique))
-
-
-def _resolver_says_why(e: Evidence) -> bool:
-    """Does the system's resolver blame the name's own servers, or their signatures?"""
-    return any(
-        lookup.resolver == "system" and lookup.extended_error in TROUBLE_OF_A_ZONE
-        for lookup in e.lookups
-    )
-
-
-def filtered_at_home(e: Evidence) -> Finding | None:
-    """Only the resolver in the volunteer's own home or office says so: it may be a filter there."""
-    failed = e.failed
-    if failed is None or failed.technique is None or not may_be_own_filter(e):
-        return None
-    if e.false_answers:
-        address = plain(min(e.false_answers))
-        path = "dns.forged-address"
-        words = {"name": plain(e.name), "path": path, "what": f"{in_words(path)} ({address})"}
-        return Finding(layer="dns", technique="forged-address", words=words)
-    return found(failed) if failed.layer == "dns" else None
 
 
 def _strange_chain(e: Evidence) -> Handshake | None:

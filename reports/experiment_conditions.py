@@ -6,9 +6,10 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from reports.attempts import host_of, same_site
-from reports.conditions import Finding, found, lies_by
+from reports.conditions import Finding, found
 from reports.contrast import ArmResult, Contrast
 from reports.evidence import Evidence
+from reports.name_conditions import lies_by
 from reports.techniques import dns_technique
 from reports.text import plain
 from storage.records import Exchange, Lookup

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports import conditions, page_conditions
+from reports import conditions, name_conditions, page_conditions
 from reports import experiment_conditions as experiments
 from reports.rule import Rule
 
@@ -79,7 +79,7 @@ PROOF: tuple[Rule, ...] = (
         "country's censors answer, and nobody else knows it as the site's.",
         reason="The resolver gave {address} for {name}, which is known as a forged answer of this "
         "country ({known}).",
-        condition=conditions.known_address,
+        condition=name_conditions.known_address,
     ),
     Rule(
         id="dns.forged-artefact",
@@ -91,7 +91,7 @@ PROOF: tuple[Rule, ...] = (
         "encrypted resolver's completes valid TLS; a view from abroad reached the site.",
         reason="Two resolvers gave {address} for {name}, which can belong to no public site, while "
         "the address from an encrypted resolver completed valid TLS.",
-        condition=conditions.forged_artefact,
+        condition=name_conditions.forged_artefact,
     ),
     Rule(
         id="tls.state-interception",

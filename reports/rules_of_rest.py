@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports import answer_conditions as answers
-from reports import conditions, page_conditions
+from reports import conditions, name_conditions, page_conditions
 from reports import experiment_conditions as experiments
 from reports import partial_conditions as partial
 from reports.rule import Rule
@@ -18,7 +18,7 @@ REST: tuple[Rule, ...] = (
         weight=1.78,
         needs="Two differing answers to one query, one with the site's address, one without.",
         reason="Two differing answers to one query for {name} arrived.",
-        condition=conditions.race_seen,
+        condition=name_conditions.race_seen,
     ),
     Rule(
         id="dns.answers-seen",

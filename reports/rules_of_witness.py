@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports import answer_conditions as answers
-from reports import conditions, page_conditions
+from reports import conditions, name_conditions, page_conditions
 from reports import experiment_conditions as experiments
 from reports.rule import Rule
 
@@ -60,7 +60,7 @@ WITNESS: tuple[Rule, ...] = (
         "while public resolvers, asked in clear, do not.",
         reason="For {name} {what} ({path}), but only from the resolver in the volunteer's own "
         "network or beyond a tunnel: a filter there would look the same.",
-        condition=conditions.filtered_at_home,
+        condition=name_conditions.filtered_at_home,
     ),
     Rule(
         id="dns.injected",
@@ -73,7 +73,7 @@ WITNESS: tuple[Rule, ...] = (
         "the site's, or denies the name, while an encrypted resolver's completes valid TLS.",
         reason="A forged answer raced the true one for {name}: {said}, while the address from an "
         "encrypted resolver completed valid TLS.",
-        condition=conditions.injected,
+        condition=name_conditions.injected,
     ),
     Rule(
         id="dns.forged",
@@ -86,7 +86,7 @@ WITNESS: tuple[Rule, ...] = (
         "gives it; an encrypted resolver's does; a view from abroad reached the site.",
         reason="The system's resolver gave {address} for {name}, which completes no valid TLS "
         "and which nobody else knows; the address from an encrypted resolver does.",
-        condition=conditions.forged_likely,
+        condition=name_conditions.forged_likely,
     ),
     Rule(
         id="dns.refuses",
@@ -95,11 +95,11 @@ WITNESS: tuple[Rule, ...] = (
         layer="dns",
         weight=1.61,
         needs="Repeats; no address from the system's resolver, which does not blame the name's own "
-        "servers (RFC 8914); an encrypted resolver's address completes valid TLS; a view from "
-        "abroad reached the site.",
+        "servers (RFC 8914) and, where it is silent or fails, sends the site's address at no try; "
+        "an encrypted resolver's completes valid TLS; a view from abroad reached the site.",
         reason="For {name} {what} ({path}), while the address from an encrypted resolver "
         "completed valid TLS and the site was reached from abroad.",
-        condition=conditions.resolver_lies,
+        condition=name_conditions.resolver_lies,
     ),
     Rule(
         id="tls.interception",

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from reports.verdicts import judge
-from storage.records import Arm, Line, Lookup, Reply, Step
+from storage.records import Arm, Line, Lookup, Reply, Step, Verdict
 from tests.cases import (
     DOH,
     FORGED,
@@ -128,6 +128,26 @@ def test_a_resolver_that_blames_the_names_own_servers_is_believed(
     ]
     record = measurement(steps, line=line, helpers=[helper()])
     assert judge(case(record)).certainty == certainty
+
+
+@pytest.mark.parametrize("rcode", [None, 2])
+def test_a_resolver_that_is_silent_or_fails_by_chance_blocks_nothing(rcode: int | None) -> None:
+    """On a poor line programs get no answer again and again, while the resolver sends true ones."""
+    line = Line(state="up", ipv4=True, resolver_at_home=False)
+
+    def loaded(*replies: Sequence[str]) -> Verdict:
+        failed = {"failure": "dns_temporary_failure", "rcode": rcode}
+        steps = [lookup([SITE], resolver=DOH), *connection()]
+        steps += [
+            lookup([], attempt=attempt, replies=[reply] if reply else [], **failed)  # type: ignore[arg-type]
+            for attempt, reply in enumerate(replies)
+        ]
+        return judge(case(measurement(steps, line=line, helpers=[helper()])))
+
+    technique = "servfail" if rcode else "timeout"
+    assert essence(loaded([], [], [])) == ("blocked", "dns", technique, "likely")
+    assert essence(loaded([], [], [SITE])) == ("inconclusive", "dns", technique, "suspected")
+    assert loaded([], [], [FORGED]).status == "blocked", "only the site's own address tells"
 
 
 def test_a_denial_that_races_the_true_answer_is_injected() -> None:
