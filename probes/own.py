@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from probes.own_words import is_ours
 from probes.spellings import (
     base64_cores,
     base64_pattern,
@@ -24,7 +25,6 @@ from storage.records import Record, canonical
 MARK = "[scrubbed]"
 MOST_ADDRESSES = 32  # more than any line has: who tells us further ones is lying
 _PREFIX = 64  # of IPv6: what is behind it changes daily and names nobody, what is before it does
-_HASH = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 
 _R = TypeVar("_R", bound=Record)
 
@@ -110,11 +110,11 @@ class OwnAddresses:
     def _scrub_value(self, value: Any) -> Any:
         match value:
             case str():
-                return value if _HASH.fullmatch(value) else self.scrub(value)
+                return value if is_ours(value) else self.scrub(value)
             case list():
                 return [self._scrub_value(each) for each in value]
             case dict():
-                return {self.scrub(key): self._scrub_value(each) for key, each in value.items()}
+                return {self._scrub_value(k): self._scrub_value(each) for k, each in value.items()}
         return value
 
     def _reads(self, data: bytes) -> bool:

@@ -13,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.own import MARK, OwnAddresses
+from probes.own_words import is_ours
 from probes.told import learn_from_page
-from storage.records import Line, Lookup, Measurement, Vantage, canonical
+from storage.intake import accept_made
+from storage.records import Exchange, Line, Lookup, Measurement, Vantage, canonical
+from tests.cases import loads, measurement
 
 V4, V6 = "203.0.113.77", "2001:db8:12:34:5:6:7:8"
 NUMBER = int(IPv4Address(V4))
@@ -223,3 +226,22 @@ def test_an_address_that_a_page_only_mentions_is_not_learnt() -> None:
         known, [(b"Server", b"93.184.216.34")], b"the resolver 93.184.216.34 is old " * 9
     )
     assert known.public() == []
+
+
+def test_what_an_address_leaves_in_base64_spoils_no_word_of_ours() -> None:
+    """Four characters of it may end a time, begin a failure or stand in the name of a field."""
+    known = OwnAddresses()
+    assert known.learn_told("77.182.221.144")  # in base64, after two bytes: 223Z
+    record = measurement(
+        loads(1, title="a223Z"),
+        time="2026-11-29T02:05:45.123223Z",
+        vantage=Vantage(id="a" * 32),
+    )
+    scrubbed = known.scrub_record(record)
+    assert scrubbed.time == record.time
+    assert [step.title for step in scrubbed.steps if isinstance(step, Exchange)] == [MARK]
+    assert accept_made(scrubbed).record == scrubbed
+    for text in ("main", "repeat", "duration_us", "generic_timeout_error", "connection_reset"):
+        assert is_ours(text)
+    for text in ("77.182.221.144", "a223Z", "2026-11-29T02:05:45.123223Z 223Z", "[::1]:443"):
+        assert not is_ours(text)
