@@ -158,9 +158,15 @@ class Visit:
         return line is None or family_of(address).name == "AF_INET" or bool(line.ipv6)
 
     def _allowed(self, stage: Stage, answers: Iterable[str]) -> list[str]:
-        """Return the addresses to try: bounded per family; forbidden ones are recorded instead."""
+        """Return the addresses to try: bounded per family; forbidden ones are recorded instead.
+
+        A reload begins with those that were not tried before, so that by chance alone none of
+        several addresses goes unseen.
+        """
+        known = (step for step in self.trace.steps if isinstance(step, Connect))
+        tried = {step.address for step in known if step.attempt < stage.attempt}
         taken: dict[str, list[str]] = {"AF_INET": [], "AF_INET6": []}
-        for address in dict.fromkeys(answers):
+        for address in sorted(dict.fromkeys(answers), key=tried.__contains__):
             family = taken[family_of(address).name]
             if not self._has(address):
                 continue

@@ -60,6 +60,9 @@ host = "plain.example"
 [[sites]]
 host = "unreachable.example"
 [[sites]]
+host = "several.example"
+at = [{several}]
+[[sites]]
 host = "long.example"
 [[sites]]
 host = "alert.example"
@@ -106,6 +109,9 @@ kind = "address-unreachable"
 hosts = ["unreachable.example"]
 unreachable = "host-prohibited"
 hop = 5
+[[censors]]
+kind = "address-refuse"
+hosts = ["several.example"]
 [[resolvers]]
 of = "8.8.8.8"
 how = "truncate"
@@ -121,8 +127,9 @@ networks = "{table}"
 SCHEMES = {"kazakh": "http", "cookies": "http"}
 SITES = (
     *("plain", "kazakh", "stall", "alias", "offers", "clear", "cookies"),
-    *("alert", "swallowed", "unreachable", "long", "self"),
+    *("alert", "swallowed", "unreachable", "long", "self", "several"),
 )
+SEVERAL = [f"45.83.12.{number}" for number in range(7, 13)]
 # A line about which much is known: whose networks they are, and that its clock is behind.
 KNOWN = """
 country = "KZ"
@@ -179,7 +186,14 @@ def odd_scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     folder = tmp_path_factory.mktemp("odd")
     (folder / "cookies.py").write_text(COOKIES)
     path, table = folder / "odd.toml", folder / "networks.table"
-    path.write_text(ODD.format(python=sys.executable, script=folder / "cookies.py", table=table))
+    path.write_text(
+        ODD.format(
+            python=sys.executable,
+            script=folder / "cookies.py",
+            table=table,
+            several=str(SEVERAL)[1:-1],
+        )
+    )
     scenario = load_scenario(path)
     write_networks(make_plan(scenario, SEED), table)
     return scenario
@@ -255,6 +269,12 @@ FACTS: dict[str, tuple[Fact, str, object, object]] = {
         "unreachable",
         False,
         None,
+    ),
+    "reloads try what was not tried": (
+        lambda r: len({s["address"] for s in r["steps"] if s["kind"] == "connect"}),
+        "several",
+        len(SEVERAL),
+        1,
     ),
     "alert number": (lambda r: shaken(r)["alert"] is not None, "alert", True, False),
     "alert": (lambda r: shaken(r)["failure"], "alert", "ssl_alert_received", None),
