@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests import traffic
 from tests.lab_worlds import require_lab
@@ -56,3 +57,13 @@ def config_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "configuration"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser; of each module its own, as it keeps an event loop of its thread busy."""
+    with sync_playwright() as playwright:
+        arguments = ["--headless", "--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
+        yield browser
+        browser.close()

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 from click.testing import CliRunner
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from sitewatch.cli import group
 from storage.annotations import Annotation
@@ -144,15 +144,6 @@ def folders(database: Path) -> list[Path]:
     incident = next(e["incident"] for e in episodes if e["url"].startswith("https://xxx"))
     told(database, "report", "--incident", incident, "--output", str(one))
     return [whole, one]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--headless", "--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
-        yield browser
-        browser.close()
 
 
 def test_no_file_holds_a_sign_that_moves_or_turns_text(folders: list[Path]) -> None:
