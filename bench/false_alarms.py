@@ -33,7 +33,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ WORST = 1e-4  # of all measurements may be called blocked
 _APART = 15.0
 
 
-def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterator[dict[str, Any]]:
+def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Generator[dict[str, Any]]:
     """Measure worlds that are not known yet, many at once, and yield each as it ends."""
     done, count = {world["world"] for world in known}, sum(map(size, known))
     until = time.monotonic() + 60 * options.minutes
@@ -65,7 +65,7 @@ def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterat
         machine = held.enter_context(Machine())
         folder = held.enter_context(temporary_folder("sitewatch-alarms-"))
         pool = held.enter_context(ThreadPoolExecutor(options.worlds))
-        pki, databases = Pki.create(folder / "pki"), folders_of(options.into) or folder
+        pki, databases = Pki.create(folder / "pki"), folders_of(options.into or folder / "alarms")
         databases.mkdir(exist_ok=True)
         waiting = set[Future[dict[str, Any]]]()
         try:
@@ -89,9 +89,9 @@ def worlds_until_enough(options: argparse.Namespace, known: list[Any]) -> Iterat
                 process.kill()
 
 
-def folders_of(into: Path | None) -> Path | None:
+def folders_of(into: Path) -> Path:
     """Return where the databases of a file's worlds are kept."""
-    return into.with_name(f"{into.name}.databases") if into else None
+    return into.with_name(f"{into.name}.databases")
 
 
 def judged_anew(worlds: Iterable[dict[str, Any]], databases: Path) -> Iterator[dict[str, Any]]:
@@ -152,21 +152,22 @@ def main() -> int:
     parser.add_argument("--anew", action="store_true", help="measure nothing, judge FILE anew")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if options.anew and not (options.into and options.into.exists()):
-        parser.error("--anew needs --into FILE")
-    text = options.into.read_text() if options.into and options.into.exists() else ""
+    into: Path | None = options.into
+    text = into.read_text() if into and into.exists() else ""
     known = [json.loads(line) for line in text.splitlines()]
     if options.anew:
-        known = list(judged_anew(known, folders_of(options.into)))
-        options.into.write_text("".join(json.dumps(world) + "\n" for world in known))
+        if not (into and into.exists()):
+            parser.error("--anew needs --into FILE")
+        known = list(judged_anew(known, folders_of(into)))
+        into.write_text("".join(json.dumps(world) + "\n" for world in known))
         return told(known)
     try:
         check_available()
         with contextlib.closing(worlds_until_enough(options, known)) as worlds:
             for world in worlds:
                 known.append(world)
-                if options.into:
-                    with options.into.open("a") as file:
+                if into:
+                    with into.open("a") as file:
                         file.write(json.dumps(world) + "\n")
                 print(f"{len(known)} worlds, {dict(summed(known))}", file=sys.stderr)
     except LabUnavailable as error:

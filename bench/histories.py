@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -132,12 +133,14 @@ def _lasting(scenario: Scenario, rng: np.random.Generator) -> float:
 def lasts_longer(scenario: Scenario, seconds: np.ndarray) -> np.ndarray:
     """Return the share of blocks that last longer than each of so many seconds."""
     if scenario.markov:
-        return np.exp(-seconds / _MEAN)
+        shares: np.ndarray = np.exp(-seconds / _MEAN)
+        return shares
     # numpy has no error function: a table of it, finer than what matters.
     deviations = np.linspace(-8, 8, 1601)
-    shares = [0.5 * math.erfc(each / math.sqrt(2)) for each in deviations.tolist()]
+    table = [0.5 * math.erfc(each / math.sqrt(2)) for each in deviations.tolist()]
     asked = (np.log(np.maximum(seconds, 1)) - math.log(_MEDIAN)) / _SPREAD
-    return np.interp(asked, deviations, shares)
+    found: np.ndarray = np.interp(asked, deviations, table)
+    return found
 
 
 def _apart(blocks: Sequence[Block]) -> list[Block]:
@@ -225,7 +228,7 @@ def _online(scenario: Scenario, rng: np.random.Generator, starts: np.ndarray) ->
     return made
 
 
-def _arrays(scenario: Scenario, columns: list[tuple]) -> tuple[VerdictArrays, np.ndarray]:
+def _arrays(scenario: Scenario, columns: list[tuple[Any, ...]]) -> tuple[VerdictArrays, np.ndarray]:
     series = np.concatenate([net * scenario.sites + sites for net, _, sites, *_ in columns])
     seconds = np.concatenate([times for *_, times, _, _ in columns])
     vantage = np.concatenate([np.full(len(rows[2]), rows[1]) for rows in columns])

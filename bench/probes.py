@@ -89,7 +89,8 @@ async def _measure(rounds: int, urls: list[str]) -> dict[str, Any]:
     from sitewatch.probing import make_prober
     from storage.records import Measurement, Record, Vantage, canonical, digest, utc_seconds
 
-    stored, slowest, steps = 0, 0.0, defaultdict(lambda: [0, 0.0])
+    stored, slowest = 0, 0.0
+    steps: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0.0])
 
     async def keep(record: Record, blobs: Mapping[str, bytes]) -> str:
         nonlocal stored, slowest

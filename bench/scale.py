@@ -113,7 +113,10 @@ _OUTCOME = ("series", "seconds", "id", "round", "conclusion")
 
 
 def _insert(
-    connection: sqlite3.Connection, table: str, names: tuple[str, ...], rows: Iterator[tuple]
+    connection: sqlite3.Connection,
+    table: str,
+    names: tuple[str, ...],
+    rows: Iterator[tuple[object, ...]],
 ) -> None:
     places = ", ".join("?" * len(names))
     connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})", rows)
@@ -151,7 +154,7 @@ def _fill_small(connection: sqlite3.Connection) -> None:
     _insert(connection, "conclusions", names, iter(conclusions))
 
 
-def _rounds() -> Iterator[tuple]:
+def _rounds() -> Iterator[tuple[object, ...]]:
     first = utc_text(START)
     bytes_ = compress_record(
         canonical(
@@ -182,7 +185,7 @@ class _Rows:
         self._kinds = data.kind.tolist()
         self._bytes = compress_record(canonical(measurement(loads())))
 
-    def records(self) -> Iterator[tuple]:
+    def records(self) -> Iterator[tuple[object, ...]]:
         vantages = [_vantage(number) for number in range(SERIES // SITES)]
         for row, seconds in enumerate(self._seconds):
             series, position = divmod(row, EACH)
@@ -191,7 +194,7 @@ class _Rows:
             who = vantages[network]
             yield (row + 1, _hash(row), "measurement", utc_text(seconds), *who, *more)
 
-    def verdicts(self) -> Iterator[tuple]:
+    def verdicts(self) -> Iterator[tuple[object, ...]]:
         told = {
             OPEN: Verdict(rules_version=RULES_VERSION, status="accessible", reasons=["It opened."]),
             LIKELY: Verdict(
@@ -211,7 +214,7 @@ class _Rows:
         for row, kind in enumerate(self._kinds):
             yield (row + 1, RULES_VERSION, inputs, *made[kind])
 
-    def outcomes(self) -> Iterator[tuple]:
+    def outcomes(self) -> Iterator[tuple[object, ...]]:
         rounds = [
             [short("sha256:" + _round_id(n, p).hex()) for p in range(EACH)]
             for n in range(SERIES // SITES)

@@ -24,6 +24,7 @@ from storage.records import (
     Reply,
     Step,
     Vantage,
+    Verdict,
     Walk,
     record_id,
     utc_seconds,
@@ -302,3 +303,8 @@ def case(
         follow_ups=follow_ups,
         witnesses=tuple(stored(witness) for witness in witnesses),
     )
+
+
+def essence(verdict: Verdict) -> tuple[str, str | None, str | None, str | None]:
+    """Return what a verdict says, without its reasons."""
+    return verdict.status, verdict.layer, verdict.technique, verdict.certainty

@@ -23,9 +23,7 @@ from tests.cases import (
     lookup,
     measurement,
 )
-from tests.test_rules_of_answers import RESET, begun, names, transfers, turns
-from tests.test_rules_of_names import questions
-from tests.test_rules_of_proof import (
+from tests.experiment_cases import (
     NAMED,
     PLAIN,
     STRANGE,
@@ -38,6 +36,8 @@ from tests.test_rules_of_proof import (
     stopped,
     strange_loads,
 )
+from tests.test_rules_of_answers import RESET, begun, names, transfers, turns
+from tests.test_rules_of_names import questions
 
 HELPERS = [helper(title="News"), helper(title="News", url="https://helper-two.example/")]
 NOT_HOME = Line(state="up", ipv4=True, resolver_at_home=False)

@@ -1,4 +1,4 @@
-"""Locating: walks in the lab name the hop of droppers and injectors; what follows from walks."""
+"""Locating: walks in the lab name the hop of droppers and injectors from 2 to 12."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from probes.trace import Stage, Trace
 from probes.walks import MOST_HOPS, UNSTORED_HOPS, Opener, Target, repeats_quickly
 from reports.locating import located
 from storage.failures import Failure
-from storage.records import Line, Walk, WalkHop
+from storage.records import Line, Walk
 from tests.lab_networks import write_networks
 from tests.lab_worlds import require_lab
 from tests.loopback import serving, trace
@@ -296,124 +296,6 @@ async def test_only_at_tier_conspicuous_a_name_is_repeated_where_the_kernel_does
     assert sum(b"watched.example" in hello for hello in seen) == ("name@site" in methods)
 
 
-# --- what the walks say together ----------------------------------------------------------------
-
-
-def walk(method: str, **facts: object) -> Walk:
-    fields = {"address": "192.0.2.9", "port": 443, "start": NOW, "duration_us": 1, **facts}
-    return msgspec.convert({"kind": "walk", "method": method, **fields}, Walk)
-
-
-SYN = walk("syn", answered_at=9, answer="peer", last_router=8)
-NEXT = "192.0.2.8"
-BESIDE = walk("syn", address=NEXT, silent_from=9, last_router=8)
-CUT = walk("syn", silent_from=5, last_router=4)
-# What an answer to a packet takes, of a connection that took as long to open.
-SOON = {"round_trip_us": 80_000, "answered_after_us": 90_000}
-CONTROL = msgspec.structs.replace(
-    walk("one-hello", name="n.example", arm="neutral@site", answered_at=9, answer="data"),
-    **SOON,
-    open_us=9_000_000,
-)
-
-
-def named(**facts: object) -> Walk:
-    fields = {**SOON, "open_us": 4_000_000, **facts}
-    return walk("one-hello", name="s.example", arm="name@site", **fields)
-
-
-def control(**facts: object) -> Walk:
-    return msgspec.structs.replace(CONTROL, **facts)
-
-
-MANY = msgspec.structs.replace(
-    named(answered_at=4, answer="reset"), method="many-hellos", round_trip_us=None, open_us=None
-)
-
-
-NOTHING = ("unknown", None)
-SILENT = ("swallowed", 4)
-
-
-@pytest.mark.parametrize(
-    ("walks", "what", "hop"),
-    [
-        ([SYN, CONTROL, named(silent_from=4, last_router=3)], "swallowed", 4),
-        ([SYN, CONTROL, named(answered_at=4, answer="reset")], "answered", 4),
-        ([SYN, CONTROL, named(answered_at=9, answer="data")], "reached", 9),
-        ([SYN, CONTROL, named(answered_at=9, answer="reset")], "reached", 9),
-        ([CUT, BESIDE], "address-swallowed", 5),
-        ([CUT, walk("syn", address=NEXT, silent_from=6, last_router=5)], "unknown", None),
-        ([CUT], "unknown", None),
-        ([walk("syn", answered_at=5, answer="reset"), BESIDE], "address-answered", 5),
-        ([walk("syn", answered_at=5, answer="unreachable"), BESIDE], "address-answered", 5),
-        ([SYN, BESIDE, walk("ack", answered_at=5, answer="reset")], "address-answered", 5),
-        ([SYN, BESIDE, walk("ack", answered_at=9, answer="reset")], "unknown", None),
-        ([SYN, CONTROL], "unknown", None),
-        # What comes long after the packet, and what a neutral name did not outlast, may be the
-        # server's own end of a handshake that took too long.
-        ([SYN, CONTROL, named(answered_at=4, answer="reset", answered_after_us=700_000)], *NOTHING),
-        ([SYN, CONTROL, named(answered_at=4, answer="closed", round_trip_us=None)], *NOTHING),
-        (
-            [SYN, CONTROL, named(answered_at=9, answer="closed", answered_after_us=900_000)],
-            *NOTHING,
-        ),
-        ([SYN, named(answered_at=4, answer="reset")], *NOTHING),
-        ([named(answered_at=4, answer="reset")], *NOTHING),
-        ([SYN, control(answered_at=4), named(answered_at=4, answer="reset")], *NOTHING),
-        ([SYN, control(open_us=3_900_000), named(answered_at=4, answer="reset")], *NOTHING),
-        ([SYN, control(answered_after_us=800_000, last_router=6), named(silent_from=4)], *SILENT),
-        # A firewall before the server that forgot the connection swallows both.
-        ([SYN, control(answered_at=None, last_router=8), named(silent_from=9)], *NOTHING),
-        ([SYN, CONTROL, named(silent_from=9)], "swallowed", 9),
-        ([SYN, control(answered_at=None, last_router=4), named(silent_from=4)], *SILENT),
-        ([SYN, named(silent_from=4)], *NOTHING),
-        ([control(answered_at=5, answered_after_us=800_000), named(answered_at=5)], *NOTHING),
-        ([SYN, control(method="many-hellos"), MANY], "answered", 4),
-        ([SYN, control(method="many-hellos", answered_at=4), MANY], *NOTHING),
-        ([SYN, named(failure="generic_timeout_error")], "unknown", None),
-    ],
-)
-def test_what_is_found_follows_from_the_walks(
-    walks: list[Walk], what: str, hop: int | None
-) -> None:
-    found = located(walks)
-    assert found is not None
-    assert (found.what, found.hop) == (what, hop)
-    assert found.sentence.endswith(".")
-    assert hop is None or f"hop {hop}" in found.sentence
-
-
-def test_silent_routers_before_a_box_leave_open_where_it_stands() -> None:
-    """Routers 4 and 5 answer nobody, so that a box before 5 or 6 looks like one before 4."""
-    hops = [WalkHop(ttl=ttl, answer="router", asn=None, after_us=1) for ttl in (3, 6, 7, 8)]
-    syn = msgspec.structs.replace(SYN, hops=hops)
-    found = located([syn, CONTROL, named(silent_from=4, last_router=3)])
-    assert found is not None
-    assert (found.hop, found.hop_at_most) == (4, 6)
-    assert "at hop 4–6/9" in found.sentence
-    sure = located([syn, CONTROL, named(silent_from=6, last_router=3)])
-    assert sure is not None
-    assert (sure.hop, sure.hop_at_most) == (6, None)
-
-
-def test_no_walk_says_nothing() -> None:
-    assert located([]) is None
-
-
-def test_networks_beside_the_hop_are_named_and_the_control_counts() -> None:
-    hops = [WalkHop(ttl=ttl, answer="router", asn=asn, after_us=1) for ttl, asn in ((3, 7), (4, 8))]
-    syn = msgspec.structs.replace(SYN, hops=hops)
-    found = located([syn, CONTROL, named(silent_from=4)])
-    assert found is not None
-    assert (found.before_asn, found.at_asn, found.by_name) == (7, 8, True)
-    assert "between AS7 and AS8" in found.sentence
-    deaf = msgspec.structs.replace(CONTROL, answered_at=None, answer=None)
-    both = located([syn, deaf, named(silent_from=4)])
-    assert both is not None
-    assert (both.what, both.by_name) == ("unknown", False)
-
-
 def test_what_a_walk_sends_fits_one_segment_and_carries_the_name() -> None:
     hello = client_hello("watched.example")
     assert b"watched.example" in hello
@@ -429,82 +311,3 @@ def test_the_neighbour_is_the_next_address(address: str, beside: str) -> None:
     assert neighbour_of(address) == beside
     assert neighbour_of("0.0.0.1") is None
     assert MOST_HOPS <= 64  # sockets of one walk, all open at once
-
-
-# --- the command ---------------------------------------------------------------------------------
-
-QUICK = """
-country = "KZ"
-targets = ["https://hop5.example/"]
-[[networks]]
-name = "home"
-asn = 64496
-[[censors]]
-kind = "{kind}"
-{whom}
-hop = 5
-[sitewatch.limits]
-connect_timeout = 1.5
-tls_timeout = 1.0
-dns_timeout = 1.0
-"""
-NAMES, HOSTS = 'names = ["hop5.example"]', 'hosts = ["hop5.example"]'
-
-
-def located_in(folder: Path, kind: str, whom: str, *options: str) -> tuple[dict[str, object], str]:
-    """Return what the command prints in a world with a censor, and what it complains of after."""
-    (folder / "quick.toml").write_text(QUICK.format(kind=kind, whom=whom))
-    argv = [sys.executable, "-m", "sitewatch", "locate", *options]
-    argv += ["--database", str(folder / "located.db")]
-    with World(load_scenario(folder / "quick.toml"), seed=3) as world:
-        url = "https://hop5.example/"
-        process = world.popen(
-            world.clients[0],
-            [*argv, "--json", url],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        output, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()
-        again = world.popen(world.clients[0], [*argv, url], stderr=subprocess.PIPE)
-        _, complaint = again.communicate(timeout=120)
-    found: dict[str, object] = json.loads(output)["located"]
-    return found, complaint.decode() if again.returncode == 1 else ""
-
-
-@pytest.mark.lab
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("kind", "whom", "tier", "what"),
-    [
-        ("tls-drop", NAMES, "probing", "swallowed"),
-        ("tls-reset", NAMES, "conspicuous", "answered"),
-        ("dns-race", f'{NAMES}\nanswers = ["nxdomain"]', "conspicuous", "answered"),
-    ],
-)
-def test_the_command_names_the_hop_and_shows_a_name_once_a_day(
-    tmp_path: Path, kind: str, whom: str, tier: str, what: str
-) -> None:
-    require_lab()
-    found, complaint = located_in(tmp_path, kind, whom, "--tier", tier)
-    assert (found["what"], found["hop"], found["by_name"]) == (what, 5, True)
-    assert "today" in complaint
-
-
-@pytest.mark.lab
-@pytest.mark.long
-@pytest.mark.parametrize(
-    ("kind", "what"),
-    [
-        ("address-drop", "address-swallowed"),
-        ("address-refuse", "address-answered"),
-        ("address-reset", "address-answered"),
-        ("address-unreachable", "address-answered"),
-    ],
-)
-def test_the_command_names_the_hop_at_which_an_address_is_forbidden(
-    tmp_path: Path, kind: str, what: str
-) -> None:
-    require_lab()
-    found, _ = located_in(tmp_path, kind, HOSTS)
-    assert (found["what"], found["hop"]) == (what, 5)

@@ -16,9 +16,9 @@ from probes.transfers import ENOUGH, try_transfer
 from storage.failures import Failure
 from storage.records import Connect, Exchange, Step
 from tests.cases import NAME, TIMEOUT, helper, lookup
+from tests.experiment_cases import answer, clear_loads
 from tests.loopback import Handler, serving, trace
 from tests.test_probe_quic import prober
-from tests.test_rules_of_proof import answer, clear_loads
 
 HOST = "127.0.0.1"
 FIRST = b"GET /long?a=1 HTTP/1.1\r\nHost: watched.example"

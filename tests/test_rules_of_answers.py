@@ -9,17 +9,13 @@ import pytest
 
 from reports.verdicts import judge
 from storage.records import Arm, Connect, Exchange, HelperAnswer, Step, Verdict
-from tests.cases import NAME, SITE, START, TIMEOUT, case, helper, measurement
-from tests.test_rules_of_proof import ARMS, NAMED, PLAIN, answer, clear_loads
+from tests.cases import NAME, SITE, START, TIMEOUT, case, essence, helper, measurement
+from tests.experiment_cases import ARMS, NAMED, PLAIN, answer, clear_loads
 
 RESET = "connection_reset"
 LENGTH = 20_000
 WHOLE = [helper(title="News")]  # a view from abroad of a page of 20,000 bytes
 NEVER: list[Arm] = []
-
-
-def essence(verdict: Verdict) -> tuple[str | None, ...]:
-    return verdict.status, verdict.layer, verdict.technique, verdict.certainty
 
 
 def turns(*, failure: str | None = None, length: int = LENGTH, head: int = LENGTH) -> list[Step]:

@@ -20,12 +20,13 @@ from tests.cases import (
     case,
     chain,
     connection,
+    essence,
     helper,
     loads,
     lookup,
     measurement,
 )
-from tests.test_rules_of_proof import ARMS, NAMED, essence
+from tests.experiment_cases import ARMS, NAMED
 
 
 def denied(line: Line, public: Sequence[str] = (SITE,)) -> list[Step]:
