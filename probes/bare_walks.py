@@ -30,7 +30,7 @@ from storage.records import Walk, WalkAnswer, WalkHop, WalkMethod
 
 _PATIENCE = 2.0  # seconds; all times to live are tried at once
 _ACK_PATIENCE = 1.0  # seconds after a connection is open
-_ACK_TRIES = 4  # of one time to live, where the peer answers faster than it can be set
+_ACK_TRIES = 4  # of one time to live, where the kernel did not wait until it was set
 
 # What one time to live met, and which router said so.
 _Met: TypeAlias = tuple[WalkAnswer, str | None]
@@ -112,26 +112,32 @@ async def _one_ack(trace: Trace, target: Target, ttl: int) -> _Met:
 
 
 async def _acknowledge(trace: Trace, target: Target, ttl: int) -> _Met | None:
-    """Return what the acknowledgement met, None where it may have had another time to live."""
+    """Return what the acknowledgement met, None where it may have had another time to live.
+
+    Without TCP_QUICKACK the kernel keeps the acknowledgement of an opened connection back for a
+    while (tcp(7)); so however late this process gets the processor, its time to live can be set.
+    """
+    withhold = getattr(socket, "TCP_QUICKACK", None)
+    if withhold is None:
+        return "silence", None
     with _socket(target) as sock:
         try:
             hear_icmp_errors(sock)
+            sock.setsockopt(socket.IPPROTO_TCP, withhold, 0)
             refused = sock.connect_ex((target.address, target.port))
             if refused not in (0, errno.EINPROGRESS):
                 raise OSError(refused, "")
-            set_ttl(sock, ttl)  # after the SYN has left, before anything should have come back
-            state = tcp_state(sock)
-            if state is not None and not state.opening:
-                return None
             if not await writable(sock, _PATIENCE):
                 return "silence", None
-            failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if failed not in (0, errno.EHOSTUNREACH):
-                raise OSError(failed, "")
+            if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                return "silence", None  # it ended before it was acknowledged
             trace.own.learn(sock)
-            met = await heard(sock, _ACK_PATIENCE)
-            # The word of the router at which the acknowledgement ended may have come already.
-            return "router" if failed and met == "silence" else met, None
+            set_ttl(sock, ttl)
+            state = tcp_state(sock)
+            if state is None or state.segments_sent > 1:
+                return None
+            sock.setsockopt(socket.IPPROTO_TCP, withhold, 1)
+            return await heard(sock, _ACK_PATIENCE), None
         except ConnectionRefusedError:
             return "silence", None  # it was never open
         except NETWORK_ERRORS as error:

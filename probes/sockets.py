@@ -24,8 +24,8 @@ _ORIGIN_ICMP, _ORIGIN_ICMP6 = 2, 3
 _LAST_DATA_SENT = 44  # 32 bits, milliseconds ago
 _TOTAL_RETRANSMISSIONS = 100  # 32 bits
 _BYTES_ACKNOWLEDGED = 120  # 64 bits, since 4.1
-_TCP_INFO_LENGTH = 128
-_SYN_SENT = 2  # linux/tcp_states.h
+_SEGMENTS_SENT = 136  # 32 bits, since 4.2
+_TCP_INFO_LENGTH = 140
 _TIME_EXCEEDED = {4: 11, 6: 3}
 _UNREACHABLE = {4: 3, 6: 1}
 # Codes that are not fatal in net/ipv4/icmp.c (icmp_err_convert) and net/ipv6/icmp.c (tab_unreach)
@@ -69,7 +69,7 @@ class TcpState:
 
     bytes_acknowledged: int
     retransmissions: int
-    opening: bool  # the peer has not answered our SYN
+    segments_sent: int  # the SYN and bare acknowledgements too
     since_sent_us: int  # since data was last sent, or sent again
 
 
@@ -164,10 +164,11 @@ def tcp_state(sock: socket.socket) -> TcpState | None:
         return None
     (acknowledged,) = struct.unpack_from("=Q", info, _BYTES_ACKNOWLEDGED)
     (again,) = struct.unpack_from("=I", info, _TOTAL_RETRANSMISSIONS)
+    (segments,) = struct.unpack_from("=I", info, _SEGMENTS_SENT)
     (sent_ms,) = struct.unpack_from("=I", info, _LAST_DATA_SENT)
     return TcpState(
         bytes_acknowledged=max(0, int(acknowledged) - 1),  # the SYN counts as one
         retransmissions=int(again),
-        opening=info[0] == _SYN_SENT,
+        segments_sent=int(segments),
         since_sent_us=int(sent_ms) * 1000,
     )
