@@ -161,12 +161,15 @@ class Visit:
         """Return the addresses to try: bounded per family; forbidden ones are recorded instead.
 
         A reload begins with those that were not tried before, so that by chance alone none of
-        several addresses goes unseen.
+        several addresses goes unseen, and goes on with those that opened: a site that has an open
+        address is one that can be reached.
         """
         known = (step for step in self.trace.steps if isinstance(step, Connect))
-        tried = {step.address for step in known if step.attempt < stage.attempt}
+        tried = [step for step in known if step.attempt < stage.attempt]
+        rank = {step.address: 2 for step in tried}
+        rank |= {step.address: 1 for step in tried if step.failure is None}
         taken: dict[str, list[str]] = {"AF_INET": [], "AF_INET6": []}
-        for address in sorted(dict.fromkeys(answers), key=tried.__contains__):
+        for address in sorted(dict.fromkeys(answers), key=lambda each: rank.get(each, 0)):
             family = taken[family_of(address).name]
             if not self._has(address):
                 continue

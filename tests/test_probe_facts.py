@@ -63,6 +63,9 @@ host = "unreachable.example"
 host = "several.example"
 at = [{several}]
 [[sites]]
+host = "few.example"
+at = ["45.83.12.20", "45.83.99.20", "45.83.77.20"]
+[[sites]]
 host = "long.example"
 [[sites]]
 host = "alert.example"
@@ -111,7 +114,7 @@ unreachable = "host-prohibited"
 hop = 5
 [[censors]]
 kind = "address-refuse"
-hosts = ["several.example"]
+hosts = ["several.example", "45.83.12.20", "45.83.99.20"]
 [[resolvers]]
 of = "8.8.8.8"
 how = "truncate"
@@ -127,7 +130,7 @@ networks = "{table}"
 SCHEMES = {"kazakh": "http", "cookies": "http"}
 SITES = (
     *("plain", "kazakh", "stall", "alias", "offers", "clear", "cookies"),
-    *("alert", "swallowed", "unreachable", "long", "self", "several"),
+    *("alert", "swallowed", "unreachable", "long", "self", "several", "few"),
 )
 SEVERAL = [f"45.83.12.{number}" for number in range(7, 13)]
 # A line about which much is known: whose networks they are, and that its clock is behind.
@@ -275,6 +278,12 @@ FACTS: dict[str, tuple[Fact, str, object, object]] = {
         "several",
         len(SEVERAL),
         1,
+    ),
+    "reloads go back to what opened": (
+        lambda r: max(s["attempt"] for s in r["steps"] if s["kind"] == "exchange"),
+        "few",
+        2,
+        0,
     ),
     "alert number": (lambda r: shaken(r)["alert"] is not None, "alert", True, False),
     "alert": (lambda r: shaken(r)["failure"], "alert", "ssl_alert_received", None),
