@@ -63,6 +63,7 @@ def experiments(prober: Prober, measured: Measurement) -> list[Experiment]:
         return []
     last = max((step.attempt for step in measured.steps), default=0)
     wrong = looks_wrong(measured.steps, measured.helpers, last)  # no reload went well
+    wrong = wrong or failed_handshake(measured.steps, last) is not None  # or a single one did
     of_pages = _of_what_failed if wrong else _of_what_came
     return [*of_pages(prober, measured, last), *_of_quic(prober, measured)]
 

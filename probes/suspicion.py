@@ -88,7 +88,7 @@ def failed_handshake(steps: Sequence[Step], attempt: int) -> Suspect | None:
             if not isinstance(step, Handshake) or not _failed(step) or not step.server_name:
                 continue
             latest = _is_latest(steps, each, attempt, step.address, step.port)
-            if latest or _failed_twice_and_is_silent(steps, each, step.address):
+            if latest or _failed_twice(steps, each, step.address):
                 return Suspect(step.server_name, step.address, step.port)
     return None
 
@@ -169,17 +169,13 @@ def _is_latest(steps: Sequence[Step], attempt: int, last: int, address: str, por
     return attempt == last or (bool(later) and all(map(_failed, later)))
 
 
-def _failed_twice_and_is_silent(steps: Sequence[Step], attempt: int, address: str) -> bool:
-    """Tell whether handshakes failed in two attempts, and no request since got a word.
+def _failed_twice(steps: Sequence[Step], attempt: int, address: str) -> bool:
+    """Tell whether handshakes failed in two attempts, whatever passed since.
 
     Where packets with a name are lost, but not every one, a handshake passes now and then.
     """
     shaken = (s for s in steps if isinstance(s, Handshake) and s.address == address)
-    failed = {step.attempt for step in shaken if _failed(step) and step.attempt <= attempt}
-    asked = (s for s in steps if isinstance(s, Exchange) and s.address == address)
-    since = [step for step in asked if step.attempt > attempt]
-    silent = all(step.status is None and step.failure == Failure.TIMEOUT for step in since)
-    return len(failed) > 1 and bool(since) and silent
+    return len({step.attempt for step in shaken if _failed(step) and step.attempt <= attempt}) > 1
 
 
 def doubted_lookup(steps: Sequence[Step]) -> Suspect | None:
