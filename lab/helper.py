@@ -187,7 +187,10 @@ class Helper:
             location = dict(received).get("Location")
             if status not in (301, 302, 303, 307, 308) or not location:
                 return status, received, body
-            url = urlsplit(urljoin(url.geturl(), location))
+            try:
+                url = urlsplit(urljoin(url.geturl(), location))
+            except ValueError as error:  # servers may name anything
+                raise _PageError("unknown_error") from error
             if url.scheme not in ("http", "https") or not url.hostname:
                 break
         raise _PageError("unknown_error")
