@@ -13,6 +13,7 @@ from lab.expected import CERTAINTIES, Expect, Outcome
 from lab.symptoms import Symptom
 
 TIERS = ("probing", "browser-like")
+_TRUTHS = ("innocent", "censored")
 _STATUSES = ("accessible", "blocked", "down", "restricted", "inconclusive", "offline")
 _ALLEGED = ("likely", "confirmed")
 
@@ -214,6 +215,7 @@ def _counts(results: Sequence[Result]) -> dict[str, int]:
         "right": sum(one.is_right for one in results),
         "false_alarms": sum(one.is_false_alarm for one in innocent),
         "misses": sum(one.is_miss for one in censored),
+        "misses_allowed": sum(one.is_miss and one.is_right for one in censored),
         "symptoms_wrong": sum(not one.symptoms_hold for one in results),
     }
 
@@ -226,7 +228,9 @@ def _in_numbers(results: Sequence[Result]) -> str:
     return f"""{counts["right"]} of {counts["worlds"]} worlds are judged right; they are of
 {counts["scenarios"]} scenarios and {len({one.seed for one in results})} seeds. False alarms:
 {counts["false_alarms"]} of {counts["innocent"]} innocent ones. Misses: {counts["misses"]} of
-{counts["censored"]} censored ones. Symptom checks that failed: {counts["symptoms_wrong"]}."""
+{counts["censored"]} censored ones, {counts["misses_allowed"]} of them where the scenario
+accepts it, since only some connections meet the censor. Symptom checks that failed:
+{counts["symptoms_wrong"]}."""
 
 
 def _section(tier: str, results: list[Result]) -> str:
@@ -250,16 +254,23 @@ def _section(tier: str, results: list[Result]) -> str:
 
 
 def _confusion(results: Sequence[Result]) -> str:
-    """Return the confusion matrix by status: rows are the truth."""
-    count: Counter[tuple[str, str]] = Counter(
-        (one.wanted.status, one.verdict.status if one.verdict else "none") for one in results
+    """Return the confusion matrix: rows are the truth and the first status that it asks for.
+
+    Censored is not always blocked: what is slowed down or disturbed in part stays accessible.
+    """
+    count: Counter[tuple[str, str, str]] = Counter(
+        (one.truth, one.wanted.status, one.verdict.status if one.verdict else "none")
+        for one in results
     )
-    columns = [status for status in (*_STATUSES, "none") if any(got == status for _, got in count)]
+    said = {got for _, _, got in count}
+    columns = [status for status in (*_STATUSES, "none") if status in said]
     lines = [f"| truth | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
-    for status in _STATUSES:
-        cells = [count[status, column] for column in columns]
-        if any(cells):
-            lines.append(f"| {status} | {' | '.join(str(cell or '') for cell in cells)} |")
+    for truth in _TRUTHS:
+        for status in _STATUSES:
+            cells = [count[truth, status, column] for column in columns]
+            if any(cells):
+                row = " | ".join(str(cell or "") for cell in cells)
+                lines.append(f"| {truth}, {status} | {row} |")
     return "\n".join(lines) + "\n"
 
 

@@ -211,14 +211,22 @@ def test_the_record_counts_what_it_shows() -> None:
         "right": 2,
         "false_alarms": 1,
         "misses": 1,
+        "misses_allowed": 0,
         "symptoms_wrong": 1,
     }
     text = as_markdown(results, A_RUN)
     assert "2 of 4 worlds are judged right" in text
     assert "on 2 cores; load in the last 15 minutes 2." in text
     assert "| tls.timeout | 2 | 1 | 0 | 1 |" in text
-    assert "| accessible | 1 | 1 |" in text
+    assert "| innocent, accessible | 1 | 1 |" in text
+    assert "| censored, blocked | 1 | 1 |" in text
     assert "symptoms wrong" in text
+
+
+def test_a_miss_that_a_scenario_accepts_is_counted_as_such() -> None:
+    sometimes = msgspec.structs.replace(BLOCKED, or_status=("accessible",))
+    results = [result(sometimes, Verdict("accessible")), result(BLOCKED, Verdict("accessible"))]
+    assert "Misses: 2 of\n2 censored ones, 1 of them where" in as_markdown(results, A_RUN)
 
 
 def test_worlds_of_one_scenario_stand_together_where_the_same_was_said_of_them() -> None:
@@ -238,7 +246,7 @@ def test_the_page_about_accuracy_has_a_place_for_the_confusion_matrices() -> Non
     page = Path("docs/accuracy.md").read_text("utf-8")
     summary = as_summary([result(OPEN, blocked()), result(BLOCKED, blocked())], A_RUN)
     renewed = with_summary(page, summary)
-    assert "| accessible | 1 |" in renewed  # the truth, and how often it was called blocked
+    assert "| innocent, accessible | 1 |" in renewed  # and called blocked
     assert with_summary(renewed, summary) == renewed
     assert renewed.endswith(page[-500:])
     with pytest.raises(ValueError, match="lacks"):
