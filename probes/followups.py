@@ -21,6 +21,7 @@ from probes.suspicion import (
     Endpoint,
     Suspect,
     doubted_lookup,
+    failed_beside,
     failed_handshake,
     failed_request,
     is_opened_outside,
@@ -75,15 +76,18 @@ def _of_quic(prober: Prober, measured: Measurement) -> list[Experiment]:
 
 def _of_what_failed(prober: Prober, measured: Measurement, attempt: int) -> list[Experiment]:
     steps, helpers = measured.steps, measured.helpers
-    hello, request = failed_handshake(steps, attempt), failed_request(steps, helpers, attempt)
-    question, stalled = doubted_lookup(steps), stalled_exchange(steps, attempt)
-    unopened = unopened_endpoint(steps, helpers, attempt)
+    beside = failed_beside(steps)
+    hello = beside or failed_handshake(steps, attempt)
+    request, unopened = failed_request(steps, helpers, attempt), None
+    question, stalled = doubted_lookup(steps, helpers), stalled_exchange(steps, attempt)
+    if request is None and (hello is None or beside is not None):
+        unopened = unopened_endpoint(steps, helpers, attempt)  # no name came to the system's own
     wanted: list[Experiment] = []
     if hello is not None:
         wanted += _contrast(prober, hello, try_hello)
     elif request is not None:
         wanted += _requests(prober, request)
-    elif unopened is not None:
+    if unopened is not None:
         wanted.append(Experiment(partial(see_where_it_ends, prober, endpoint=unopened)))
     wanted += _deaf_address(prober, hello or request, helpers)
     if question is not None:
@@ -137,8 +141,9 @@ def walk_anyway(prober: Prober, measured: Measurement) -> Experiment | None:
     """
     steps, helpers = measured.steps, measured.helpers
     last = max((step.attempt for step in steps), default=0)
-    hello, request = failed_handshake(steps, last), failed_request(steps, helpers, last)
-    doubted = _doubted_place(prober, doubted_lookup(steps), hello, request)
+    hello = failed_beside(steps) or failed_handshake(steps, last)
+    request, question = failed_request(steps, helpers, last), doubted_lookup(steps, helpers)
+    doubted = _doubted_place(prober, question, hello, request)
     if doubted is not None:
         return _walk(prober, doubted)
     tried = next((step for step in steps if isinstance(step, Connect) and step.port), None)

@@ -13,7 +13,7 @@ from probes.followups import Keep as Keep
 from probes.helpers import ask_helper, endpoints_of
 from probes.prober import Prober
 from probes.session import Service
-from probes.suspicion import looks_wrong, pace, silent_for_all
+from probes.suspicion import looks_wrong, pace, silent_for_all, unknown_addresses
 from probes.trace import Trace
 from probes.visit import Addresses, Visit
 from storage.records import Exchange, Measurement, utc_text
@@ -117,15 +117,18 @@ async def _reload(prober: Prober, trace: Trace, url: str, longest: float) -> Non
     """Visit again, as a browser would, until one visit goes well or patience ends.
 
     `longest` is how many seconds the first visit took. A reload that may not end as the ones before
-    is not begun: what cuts it short would look like another failure of the site.
+    is not begun: what cuts it short would look like another failure of the site. Where no encrypted
+    resolver answered, the first one tries what helpers know of the site's addresses as well.
     """
-    patience = trace.patience
+    patience, unknown = trace.patience, list[str]()
+    if url.startswith("https:"):  # in clear nothing would prove them
+        unknown = unknown_addresses(trace.steps, trace.helpers)
     for attempt, seconds in enumerate(RELOAD_AFTER, start=1):
         if patience.left() < seconds + longest:
             return
         async with prober.idle():
             await patience.during(prober.clock.sleep, seconds)
-        visit = Visit(prober, trace, full=False, slot=True, attempt=attempt)
+        visit = Visit(prober, trace, full=False, slot=True, attempt=attempt, known_outside=unknown)
         before = patience.left()
         try:
             await visit.run(url)
@@ -135,7 +138,7 @@ async def _reload(prober: Prober, trace: Trace, url: str, longest: float) -> Non
             visit.abandon()
         if not looks_wrong(trace.steps, trace.helpers, attempt):
             return
-        longest = max(longest, before - patience.left())
+        longest, unknown = max(longest, before - patience.left()), []
 
 
 async def _help(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -93,6 +94,50 @@ def failed_handshake(steps: Sequence[Step], attempt: int) -> Suspect | None:
     return None
 
 
+def failed_beside(steps: Sequence[Step]) -> Suspect | None:
+    """Return the handshake that failed at an address which the system's resolver did not give.
+
+    Where that resolver lies, what else is done to the name shows only there. None where the name
+    was cut off at one of the system's own addresses, or completed TLS anywhere.
+    """
+    last = max((step.hop for step in steps), default=0)
+    here = [step for step in steps if step.hop == last and step.purpose != "contrast"]
+    own = _of_the_system(here)
+    shaken = [step for step in here if isinstance(step, Handshake) and step.server_name]
+    if any(step.valid or (step in own and not step.chain) for step in shaken):
+        return None
+    lookups = [step for step in here if isinstance(step, Lookup)]
+    trusted = {each for step in lookups if _is_encrypted(step) for each in step.answers}
+    others = sorted(
+        (step for step in shaken if step not in own), key=lambda step: step.address not in trusted
+    )
+    for step in others:
+        return Suspect(step.server_name or "", step.address, step.port)
+    return None
+
+
+def unknown_addresses(steps: Sequence[Step], helpers: Iterable[HelperAnswer]) -> list[str]:
+    """Return the addresses of the first name that two helpers gave, and nobody here.
+
+    Empty where an encrypted resolver answered, or an address completed TLS: then enough is known.
+    One helper alone is not followed to an address of its choice.
+    """
+    first = [step for step in steps if step.hop == 0]
+    lookups = [step for step in first if isinstance(step, Lookup)]
+    if _encrypted_answered(lookups):
+        return []
+    if any(isinstance(step, Handshake) and step.valid for step in first):
+        return []
+    known = {address for step in lookups for address in step.answers}
+    return [address for address in _agreed(helpers) if address not in known]
+
+
+def _agreed(helpers: Iterable[HelperAnswer]) -> list[str]:
+    """Return the addresses that two helpers or more gave for the first name."""
+    said = Counter(address for helper in helpers for address in dict.fromkeys(helper.dns))
+    return [address for address, times in said.items() if times >= _WITNESSES]
+
+
 def failed_request(
     steps: Sequence[Step], helpers: Sequence[HelperAnswer], attempt: int
 ) -> Suspect | None:
@@ -178,17 +223,20 @@ def _failed_twice(steps: Sequence[Step], attempt: int, address: str) -> bool:
     return len({step.attempt for step in shaken if _failed(step) and step.attempt <= attempt}) > 1
 
 
-def doubted_lookup(steps: Sequence[Step]) -> Suspect | None:
-    """Return the first name whose plain answers failed, raced or differ from encrypted ones.
+def doubted_lookup(steps: Sequence[Step], helpers: Iterable[HelperAnswer]) -> Suspect | None:
+    """Return the first name whose plain answers failed, raced or differ from trusted ones.
 
-    Its address is a public resolver that was asked, its port 53.
+    Those are what encrypted resolvers answer, and what two helpers agree on where none does. The
+    suspect's address is a public resolver that was asked, its port 53.
     """
     lookups = [step for step in steps if isinstance(step, Lookup) and step.type == "A"]
-    plain = [step for step in lookups if step.arm is None and not step.resolver.startswith("http")]
+    plain = [step for step in lookups if step.arm is None and not _is_encrypted(step)]
     trusted: dict[str, set[str]] = {}
     for step in lookups:
-        if step.resolver.startswith("https:"):
+        if _is_encrypted(step):
             trusted.setdefault(step.name, set()).update(step.answers)
+    if plain and not _encrypted_answered(lookups):
+        trusted[plain[0].name] = set(_agreed(helpers))  # they speak of the first name alone
     asked = next((step.address for step in plain if step.address), None)
     for step in plain:
         known = trusted.get(step.name, set())
@@ -262,6 +310,14 @@ def _inside(shaken: Handshake, step: Exchange) -> Suspect:
 
 def _path(url: str) -> str:
     return urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl() or "/"
+
+
+def _is_encrypted(lookup: Lookup) -> bool:
+    return lookup.resolver.startswith("https:")
+
+
+def _encrypted_answered(lookups: Iterable[Lookup]) -> bool:
+    return any(_is_encrypted(lookup) and lookup.rcode is not None for lookup in lookups)
 
 
 def _of_the_system(steps: Sequence[Step]) -> list[Step]:

@@ -53,6 +53,7 @@ class Visit:
     attempt: int = 0
     slot: bool = False  # is it made while holding one of the prober's slots
     first_hop: asyncio.Future[Addresses] | None = None  # told when the first names are known
+    known_outside: Sequence[str] = ()  # addresses of the first name that nobody here gave
     quic_tried: bool = False
     follow_while: float = 0.0  # so much patience is left
     cookies: httpx.Cookies = field(default_factory=httpx.Cookies)
@@ -120,6 +121,7 @@ class Visit:
             asking.listening.cancel()
             raise
         foreign = [*(address for each in others for address in each), *trusted]
+        foreign += self.known_outside if stage.hop == 0 else ()
         return Addresses(
             self._allowed(stage, system),
             self._allowed(stage, [each for each in foreign if each not in system]),

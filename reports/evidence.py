@@ -121,9 +121,19 @@ class Evidence:
         }
 
     @cached_property
-    def encrypted_works(self) -> bool:
-        """Does an address from an encrypted resolver complete valid TLS for the name?"""
-        return bool(self.answers("encrypted") & self.validated)
+    def proven(self) -> set[str]:
+        """Addresses that others than the system's resolver gave, and that completed valid TLS.
+
+        Who gave them makes no difference: the handshake proves them.
+        """
+        return (self.named_elsewhere | self.answers("udp")) & self.validated
+
+    @cached_property
+    def who_proved(self) -> str:
+        """Who gave the proven address, in words; the best one where several did."""
+        if self.answers("encrypted") & self.validated:
+            return "an encrypted resolver"
+        return "a public resolver" if self.answers("udp") & self.validated else "helpers abroad"
 
     @cached_property
     def named_elsewhere(self) -> set[str]:
@@ -136,9 +146,9 @@ class Evidence:
         """Addresses from the system's resolver that are not the site's.
 
         They complete no valid TLS for the name and nobody else knows them, while an address
-        from an encrypted resolver does complete it.
+        that others gave does complete it.
         """
-        if not self.encrypted_works:
+        if not self.proven:
             return set()
         tried = {step.address for step in self.steps if isinstance(step, Connect)}
         return {
@@ -204,6 +214,14 @@ class Evidence:
         return [view for view in views if view is not None and view.reached]
 
     # --- experiments -----------------------------------------------------------------------
+
+    @cached_property
+    def contrast_beside(self) -> Contrast:
+        """The contrast in ClientHellos, if made where the system's resolver does not lead."""
+        contrast = self.contrasts("hello")
+        place = contrast.address("name@site")
+        beside = place in self.named_elsewhere and place not in self.answers("system")
+        return contrast if beside else Contrast(results=())
 
     def contrasts(self, carrier: Carrier) -> Contrast:
         """Return the arms of all follow-ups in which the name was carried in this way."""

@@ -9,8 +9,9 @@ from reports.attempts import host_of, same_site
 from reports.conditions import Finding, found
 from reports.contrast import ArmResult, Contrast
 from reports.evidence import Evidence
+from reports.filter_evidence import may_be_own_filter
 from reports.name_conditions import lies_by
-from reports.techniques import dns_technique
+from reports.techniques import TLS_TECHNIQUES, dns_technique, in_words
 from reports.text import plain
 from storage.records import Exchange, Lookup
 
@@ -21,6 +22,32 @@ _Signature: TypeAlias = tuple[int | None, str, str, str]
 def hello_blocked(e: Evidence) -> Finding | None:
     """The experiment in ClientHellos."""
     return _name_blocked(e) if e.failed is not None and e.failed.layer == "tls" else None
+
+
+def hello_blocked_beside(e: Evidence) -> Finding | None:
+    """The same experiment at the site's true address, where the resolver leads elsewhere."""
+    contrast = e.contrast_beside
+    if e.failed is None or not contrast.name_alone_decides(e.name):
+        return None
+    cut = next(arm for arm in contrast.results if arm.arm == "name@site" and arm.passed is False)
+    technique = TLS_TECHNIQUES.get(cut.failure or "")
+    if technique is None:
+        return None
+    words = {
+        "name": plain(e.name),
+        "what": in_words(f"tls.{technique}"),
+        "site": plain(cut.address),
+        "neutral": plain(contrast.address("name@neutral") or ""),
+    }
+    return Finding(layer="tls", technique=technique, words=words)
+
+
+def resolver_lies_too(e: Evidence) -> Finding | None:
+    """The site is cut off by its name, and the resolver had denied it already."""
+    failed, beyond = e.failed, hello_blocked_beside(e)
+    if failed is None or beyond is None or failed.technique not in ("forged-address", "nxdomain"):
+        return None
+    return None if may_be_own_filter(e) else found(failed, site=beyond.words["site"])
 
 
 def request_blocked(e: Evidence) -> Finding | None:

@@ -11,7 +11,7 @@ from reports.alternatives import Alternative, Answer
 from reports.attempts import family_counts
 from reports.cases import Case
 from reports.evidence import Evidence
-from reports.experiment_conditions import page_forged
+from reports.experiment_conditions import hello_blocked_beside, page_forged
 from reports.filter_evidence import may_be_own_filter
 from reports.fingerprints import Table
 from reports.steps_in_words import step_in_words
@@ -97,7 +97,8 @@ def _answer(question: str, answer: Answer, because: str) -> Alternative:
 def _proved(e: Evidence) -> bool:
     """Did an experiment show that the name alone decides?"""
     by_failure = e.failed is not None and e.contrast.name_alone_decides(e.name)
-    return by_failure or page_forged(e) is not None
+    beside = hello_blocked_beside(e) is not None
+    return by_failure or beside or page_forged(e) is not None
 
 
 def _down(e: Evidence) -> Alternative:
@@ -111,10 +112,9 @@ def _down(e: Evidence) -> Alternative:
         return _answer(
             question, "ruled out", f"{plain(e.reached_inside[0].who)} reached it within the hour"
         )
-    if e.encrypted_works:
-        return _answer(
-            question, "ruled out", "the address from an encrypted resolver completed valid TLS"
-        )
+    if e.proven:
+        because = f"the address from {e.who_proved} completed valid TLS"
+        return _answer(question, "ruled out", because)
     if _proved(e):
         return _answer(question, "unlikely", "its address answered other names in the experiment")
     if e.failed_abroad:

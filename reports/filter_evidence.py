@@ -31,7 +31,7 @@ def _lies(e: Evidence, lookup: Lookup) -> bool:
     told of.
     """
     if lookup.failure is not None:
-        return lookup.failure == Failure.DNS_NXDOMAIN and e.encrypted_works
+        return lookup.failure == Failure.DNS_NXDOMAIN and bool(e.proven)
     known = e.validated | e.named_elsewhere
     return bool(lookup.answers) and not any(
         address in known or not (address in e.false_answers or e.is_a_strangers(address))

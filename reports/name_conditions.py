@@ -18,9 +18,9 @@ _CHANCE_DOES = frozenset({"timeout", "servfail"})
 
 
 def injected(e: Evidence) -> Finding | None:
-    """The race is one kind of evidence, the encrypted resolver's answer the other."""
+    """The race is one kind of evidence, an address that others gave and that works the other."""
     failed = e.failed
-    if failed is None or not (e.repeated and e.racing and e.encrypted_works):
+    if failed is None or not (e.repeated and e.racing and e.proven):
         return None
     if e.false_answers:
         said = f"it named {plain(min(e.false_answers))}, which is not the site's"
@@ -28,7 +28,11 @@ def injected(e: Evidence) -> Finding | None:
         said = in_words("dns.nxdomain")
     else:
         return None
-    return Finding(layer="dns", technique="injected", words={"name": plain(e.name), "said": said})
+    return Finding(layer="dns", technique="injected", words=_words(e, said=said))
+
+
+def _words(e: Evidence, **words: str) -> dict[str, str]:
+    return {"name": plain(e.name), "source": e.who_proved, **words}
 
 
 def lies_by(e: Evidence, kind: str) -> str:
@@ -50,7 +54,7 @@ def forged_artefact(e: Evidence) -> Finding | None:
     twice = {address for address in e.false_answers if is_special(address)} & e.answers("udp")
     if not twice or may_be_own_filter(e):
         return None
-    words = {"name": plain(e.name), "address": plain(min(twice))}
+    words = _words(e, address=plain(min(twice)))
     return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
 
 
@@ -66,7 +70,7 @@ def forged_likely(e: Evidence) -> Finding | None:
     telling = {a for a in e.false_answers if a in public | refused or e.is_a_strangers(a)}
     if not telling:
         return None
-    words = {"name": plain(e.name), "address": plain(min(telling))}
+    words = _words(e, address=plain(min(telling)))
     return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
 
 
@@ -87,13 +91,14 @@ def resolver_lies(e: Evidence) -> Finding | None:
     failed = e.failed
     if failed is None or failed.layer != "dns" or failed.technique in (None, "forged-address"):
         return None
-    if not (e.repeated and e.encrypted_works and e.reached_abroad):
+    if not (e.repeated and e.proven and e.reached_abroad):
         return None
     if may_be_own_filter(e) or _resolver_says_why(e):
         return None
     if failed.technique in _CHANCE_DOES and _resolver_tells(e):
         return None
-    return msgspec.structs.replace(found(failed), technique=lies_by(e, failed.technique))
+    finding = found(failed, source=e.who_proved)
+    return msgspec.structs.replace(finding, technique=lies_by(e, failed.technique))
 
 
 def _resolver_tells(e: Evidence) -> bool:

@@ -22,6 +22,19 @@ PROOF: tuple[Rule, ...] = (
         condition=experiments.hello_blocked,
     ),
     Rule(
+        id="tls.name-blocked-beside",
+        status="blocked",
+        certainty="confirmed",
+        layer="tls",
+        weight=3.0,
+        needs="The contrast experiment, in ClientHellos, at an address that helpers or encrypted "
+        "resolvers give, while the system's resolver leads elsewhere and its way fails too.",
+        reason="Only the name decides: for {name} {what}, at the site's address {site}, which the "
+        "system's resolver did not give, and at the unrelated address {neutral} alike, while other "
+        "names passed at both.",
+        condition=experiments.hello_blocked_beside,
+    ),
+    Rule(
         id="http.name-blocked",
         status="blocked",
         certainty="confirmed",
@@ -87,10 +100,10 @@ PROOF: tuple[Rule, ...] = (
         certainty="confirmed",
         layer="dns",
         weight=1.78,
-        needs="Repeats; the system's resolver and a public one give the same reserved address; an "
-        "encrypted resolver's completes valid TLS; a view from abroad reached the site.",
+        needs="Repeats; the system's resolver and a public one give the same reserved address; one "
+        "that others give completes valid TLS; a view from abroad reached the site.",
         reason="Two resolvers gave {address} for {name}, which can belong to no public site, while "
-        "the address from an encrypted resolver completed valid TLS.",
+        "the address from {source} completed valid TLS.",
         condition=name_conditions.forged_artefact,
     ),
     Rule(

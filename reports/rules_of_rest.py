@@ -21,6 +21,16 @@ REST: tuple[Rule, ...] = (
         condition=name_conditions.race_seen,
     ),
     Rule(
+        id="dns.lies-too",
+        status=None,
+        layer="dns",
+        weight=1.78,
+        needs="The system's resolver denies the name or leads to a reserved address, where that is "
+        "no filter at home, and at the address that others give the name alone is cut off.",
+        reason="Apart from that {what} ({path}), while others gave {site} for {name}.",
+        condition=experiments.resolver_lies_too,
+    ),
+    Rule(
         id="dns.answers-seen",
         status=None,
         layer="dns",

@@ -70,9 +70,9 @@ WITNESS: tuple[Rule, ...] = (
         technique="injected",
         weight=1.78,
         needs="Repeats; two differing answers to one query, and the one that was believed is not "
-        "the site's, or denies the name, while an encrypted resolver's completes valid TLS.",
-        reason="A forged answer raced the true one for {name}: {said}, while the address from an "
-        "encrypted resolver completed valid TLS.",
+        "the site's, or denies the name, while an address that others give completes valid TLS.",
+        reason="A forged answer raced the true one for {name}: {said}, while the address from "
+        "{source} completed valid TLS.",
         condition=name_conditions.injected,
     ),
     Rule(
@@ -83,9 +83,9 @@ WITNESS: tuple[Rule, ...] = (
         weight=1.55,
         needs="Repeats; the system resolver's address completes no valid TLS and nobody else "
         "knows it, but somebody else answers or refuses there, or it is reserved, or a public one "
-        "gives it; an encrypted resolver's does; a view from abroad reached the site.",
+        "gives it; one that others give does; a view from abroad reached the site.",
         reason="The system's resolver gave {address} for {name}, which completes no valid TLS "
-        "and which nobody else knows; the address from an encrypted resolver does.",
+        "and which nobody else knows; the address from {source} does.",
         condition=name_conditions.forged_likely,
     ),
     Rule(
@@ -96,9 +96,9 @@ WITNESS: tuple[Rule, ...] = (
         weight=1.61,
         needs="Repeats; no address from the system's resolver, which does not blame the name's own "
         "servers (RFC 8914) and, where it is silent or fails, sends the site's address at no try; "
-        "an encrypted resolver's completes valid TLS; a view from abroad reached the site.",
-        reason="For {name} {what} ({path}), while the address from an encrypted resolver "
-        "completed valid TLS and the site was reached from abroad.",
+        "one that others give completes valid TLS; a view from abroad reached the site.",
+        reason="For {name} {what} ({path}), while the address from {source} completed valid TLS "
+        "and the site was reached from abroad.",
         condition=name_conditions.resolver_lies,
     ),
     Rule(

@@ -37,7 +37,7 @@ from tests.experiment_cases import (
     strange_loads,
 )
 from tests.test_rules_of_answers import RESET, begun, names, transfers, turns
-from tests.test_rules_of_names import questions
+from tests.test_rules_of_names import questions, twice_blocked
 
 HELPERS = [helper(title="News"), helper(title="News", url="https://helper-two.example/")]
 NOT_HOME = Line(state="up", ipv4=True, resolver_at_home=False)
@@ -85,6 +85,8 @@ ROWS: list[tuple[str, list[Step], str, list[Step], Sequence[str | None]]] = [
      ("suspected", "suspected", "confirmed", "confirmed")),
     ("address", loads(3, tcp=TIMEOUT), "", stopped(),
      ("suspected", "suspected", "suspected", "likely")),
+    ("lie and cut", twice_blocked().steps, "", arms(),
+     ("suspected", "suspected", "confirmed", "confirmed")),
     ("cut", clear_loads(failure=RESET), PLAIN,
      [*names(["name@site"], RESET), *turns(failure=RESET)],
      ("suspected", "suspected", "suspected", "likely")),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from reports.verdicts import judge
-from storage.records import Arm, Line, Lookup, Reply, Step, Verdict
+from storage.records import Arm, Line, Lookup, Measurement, Reply, Step, Verdict
 from tests.cases import (
     DOH,
     FORGED,
@@ -17,6 +17,8 @@ from tests.cases import (
     SITE,
     START,
     TIMEOUT,
+    UP,
+    arms,
     case,
     chain,
     connection,
@@ -195,3 +197,63 @@ def test_a_forged_answer_that_changes_nothing_is_remarked_on() -> None:
     record = measurement(loads(1))
     verdict = judge(case(record, contrast=questions(["neutral@site", *NAMED])))
     assert (verdict.status, verdict.interference) == ("accessible", ["dns.forged-address"])
+
+
+# --- a name that is lied about, and cut off as well ----------------------------------------------
+
+
+def twice_blocked(*, line: Line | None = None) -> Measurement:
+    """Return loads led to a reserved address; the true one, tried as well, cuts the name off."""
+    steps: list[Step] = [lookup(resolver="udp"), lookup(resolver=DOH)]
+    steps += connection(tls=TIMEOUT, number=9)
+    for attempt in range(3):
+        steps += [lookup(["10.10.34.35"], attempt=attempt)]
+        steps += connection(address="10.10.34.35", tcp=TIMEOUT, attempt=attempt)
+    return measurement(steps, helpers=[helper()], line=line or UP)
+
+
+def test_a_name_cut_off_at_its_true_address_is_confirmed_where_the_resolver_lies() -> None:
+    verdict = judge(case(twice_blocked(), contrast=arms()))
+    assert essence(verdict) == ("blocked", "tls", "timeout", "confirmed")
+    assert verdict.rules == ["tls.name-blocked-beside", "dns.lies-too"]
+    assert verdict.interference == ["tls.timeout", "dns.forged-address"]
+
+
+@pytest.mark.parametrize("failing", [["name@site"], [*NAMED, "foreign@neutral"]])
+def test_a_name_that_passes_anywhere_else_is_not_cut_off_by_itself(failing: list[Arm]) -> None:
+    verdict = judge(case(twice_blocked(), contrast=arms(failing)))
+    assert (verdict.status, verdict.certainty) == ("inconclusive", "suspected")
+
+
+def test_a_filter_at_home_is_no_interference_beside_a_name_that_is_cut_off() -> None:
+    verdict = judge(case(twice_blocked(line=AT_HOME), contrast=arms()))
+    assert essence(verdict) == ("blocked", "tls", "timeout", "confirmed")
+    assert "dns.lies-too" not in verdict.rules
+
+
+# --- who knows the true address -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("known", "source"),
+    [
+        ([lookup(resolver="udp")], "a public resolver"),
+        ([], "helpers abroad"),
+        ([lookup(resolver="udp"), lookup(resolver=DOH)], "an encrypted resolver"),
+    ],
+)
+def test_an_address_proves_itself_whoever_gave_it(known: list[Step], source: str) -> None:
+    steps = [*known, *connection(number=9)]
+    for attempt in range(3):
+        steps += [lookup([], failure="dns_nxdomain_error", attempt=attempt)]
+    verdict = judge(case(measurement(steps, helpers=[helper()])))
+    assert essence(verdict) == ("blocked", "dns", "nxdomain", "likely")
+    assert f"the address from {source} completed valid TLS" in verdict.reasons[0]
+
+
+def test_an_address_that_nobody_reached_proves_nothing() -> None:
+    steps = [lookup(resolver="udp"), *connection(tls="ssl_unknown_authority", number=9)]
+    for attempt in range(3):
+        steps += [lookup([], failure="dns_nxdomain_error", attempt=attempt)]
+    verdict = judge(case(measurement(steps, helpers=[helper()])))
+    assert verdict.certainty == "suspected"

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
 from probes.sequential import Decision, Sequential
 from probes.suspicion import (
     Endpoint,
+    doubted_lookup,
+    failed_beside,
     failed_handshake,
     no_name_passed,
     silent_for_all,
     slow_exchange,
     stalled_exchange,
+    unknown_addresses,
     unopened_endpoint,
 )
 from storage.records import Arm, Connect, Exchange, HelperAnswer, Step
-from tests.cases import NAME, NEUTRAL, SITE, TIMEOUT, arms, connection, helper, loads, lookup
+from tests.cases import (
+    DOH,
+    FORGED,
+    NAME,
+    NEUTRAL,
+    SITE,
+    TIMEOUT,
+    arms,
+    chain,
+    connection,
+    helper,
+    loads,
+    lookup,
+)
 
 
 def page(**changes: object) -> list[Step]:
@@ -107,6 +125,64 @@ def test_a_name_cut_off_twice_is_suspected_whatever_passed_since(
     steps = loads(times, tls=TIMEOUT)
     steps += [lookup(attempt=times), *connection(attempt=times, number=9, **last)]  # type: ignore[arg-type]
     assert (failed_handshake(steps, times) is not None) is suspected
+
+
+# --- where the resolver leads astray -------------------------------------------------------------
+
+ASTRAY: list[Step] = [lookup([FORGED]), lookup(resolver=DOH), *connection(tls=TIMEOUT, number=2)]
+
+
+def test_a_name_cut_off_where_only_others_led_is_suspected_there() -> None:
+    suspect = failed_beside([*ASTRAY, *connection(address=FORGED, tcp=TIMEOUT)])
+    assert suspect is not None
+    assert (suspect.name, suspect.address, suspect.port) == (NAME, SITE, 443)
+    stranger = connection(address=FORGED, tls="ssl_unknown_authority", certificates=chain("x.y"))
+    assert failed_beside([*ASTRAY, *stranger]) == suspect
+
+
+def test_a_name_cut_off_at_the_systems_own_address_is_suspected_there() -> None:
+    assert failed_beside([*ASTRAY, *connection(address=FORGED, tls=TIMEOUT)]) is None
+    assert failed_beside([*ASTRAY, *connection(address=FORGED)]) is None  # and nowhere if it works
+    assert failed_beside(loads(1, tls=TIMEOUT)) is None
+
+
+def unresolved(*helpers: Sequence[str]) -> tuple[list[Step], list[HelperAnswer]]:
+    """Return what is met where no encrypted resolver answers, and helpers that know addresses."""
+    steps: list[Step] = [lookup([FORGED]), lookup([], resolver=DOH, failure=TIMEOUT)]
+    return steps, [helper(dns=known) for known in helpers]
+
+
+@pytest.mark.parametrize(
+    ("known", "tried"),
+    [
+        ([[SITE], [SITE, NEUTRAL]], [SITE]),
+        ([[SITE]], []),  # one helper alone could lead anywhere
+        ([[SITE], [NEUTRAL]], []),
+        ([[FORGED], [FORGED]], []),  # nothing new
+        ([[SITE, SITE]], []),
+    ],
+)
+def test_only_what_two_helpers_know_is_tried(known: list[list[str]], tried: list[str]) -> None:
+    assert unknown_addresses(*unresolved(*known)) == tried
+
+
+def test_helpers_are_not_needed_where_an_encrypted_resolver_answers_or_tls_completes() -> None:
+    steps, helpers = unresolved([SITE], [SITE])
+    answered = lookup([], resolver=DOH, failure="dns_nxdomain_error", rcode=3)
+    assert unknown_addresses([*steps, answered], helpers) == []
+    assert unknown_addresses([*steps, *connection(address=FORGED)], helpers) == []
+
+
+def test_a_lookup_is_doubted_by_what_helpers_agree_on_where_no_resolver_is_trusted() -> None:
+    steps, helpers = unresolved([SITE], [SITE])
+    asked = msgspec.structs.replace(lookup([FORGED], resolver="udp"), address="8.8.8.8")
+    suspect = doubted_lookup([*steps, asked], helpers)
+    assert suspect is not None
+    assert (suspect.name, suspect.address) == (NAME, "8.8.8.8")
+    assert doubted_lookup([*steps, asked], helpers[:1]) is None
+    same = [lookup(), lookup([], resolver=DOH, failure=TIMEOUT)]
+    truthful = msgspec.structs.replace(lookup(resolver="udp"), address="8.8.8.8")
+    assert doubted_lookup([*same, truthful], helpers) is None
 
 
 def test_an_address_that_never_opens_is_looked_at_where_a_helper_opens_it() -> None:
