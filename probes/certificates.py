@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import ssl
 import warnings
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from OpenSSL import crypto
 
+from storage.certificate_names import covers
 from storage.failures import Failure
 from storage.records import Certificate
 
@@ -162,19 +162,6 @@ def alternative_names(certificate: x509.Certificate) -> list[str]:
     dns = extension.value.get_values_for_type(x509.DNSName)
     addresses = extension.value.get_values_for_type(x509.IPAddress)
     return [*dns, *(str(address) for address in addresses)]
-
-
-def covers(pattern: str, name: str) -> bool:
-    """Tell whether a certificate name covers a host name: a wildcard stands for one label."""
-    pattern, name = pattern.lower().rstrip("."), name.lower().rstrip(".")
-    try:
-        return ipaddress.ip_address(pattern) == ipaddress.ip_address(name)
-    except ValueError:
-        pass  # at least one of them is a host name
-    if pattern.startswith("*."):
-        _, _, parent = name.partition(".")
-        return "." in parent and parent == pattern[2:]
-    return pattern == name
 
 
 def describe(der: bytes) -> Certificate:

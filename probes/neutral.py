@@ -8,9 +8,9 @@ from email.utils import parsedate_to_datetime
 from statistics import median
 from urllib.parse import urlsplit
 
-from probes.certificates import covers
 from probes.prober import NeutralHost
 from probes.trace import Trace
+from storage.certificate_names import covers
 from storage.failures import Failure
 from storage.records import Exchange, Handshake, utc_seconds
 

@@ -80,6 +80,8 @@ def state_interception(e: Evidence) -> Finding | None:
     for certificate in handshake.chain:
         issuer = certificate.issuer or ""
         rows = e.fingerprints.of_text("tls.issuer", issuer)
+        if any(row.is_innocent for row in rows):
+            continue
         if any(row.is_trusted and row.scope == "nat" for row in rows):
             return found(e.failed, issuer=plain(issuer))
     return None
@@ -169,6 +171,8 @@ def down_abroad(e: Evidence) -> Finding | None:
     failed = e.failed
     if failed is None or failed.technique is None or e.reached_abroad or not e.failed_abroad:
         return None
+    if _lives_here(e):
+        return None
     return found(failed, helpers=str(len(e.failed_abroad)))
 
 
@@ -184,9 +188,17 @@ def no_such_name(e: Evidence) -> Finding | None:
 def trouble_abroad(e: Evidence) -> Finding | None:
     """Outside views failed too, but otherwise: something is wrong, and not provably here."""
     others = [view for view in e.abroad if not view.reached and view.layer is not None]
-    if e.failed is None or e.reached_abroad or not others:
+    if e.failed is None or e.reached_abroad or not others or _lives_here(e):
         return None
     return Finding(words={"helpers": str(len(others)), "name": plain(e.name)})
+
+
+def _lives_here(e: Evidence) -> bool:
+    """Was the site reached in this country, or at an address that the resolver did not give?
+
+    Many sites turn all foreigners away: then helpers fail for a reason of their own.
+    """
+    return bool(e.reached_inside or e.proven - e.answers("system"))
 
 
 # --- the page did not come: two witnesses -------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from reports.attempts import Outcome, host_of, outcomes, same_failure, standing_failure
+from reports.attempts import Outcome, host_of, outcomes, same_failure, same_site, standing_failure
 from reports.cases import Case
 from reports.contrast import ArmResult, Carrier, Contrast, Pairs, contrast_of, merged, pairs_of
 from reports.fingerprints import Table, own_table
 from reports.outside import View, failed_like, of_helper, of_vantage
 from reports.page_contrast import PageContrast, page_contrast_of
-from reports.techniques import is_special
+from reports.techniques import CUT_OFF, is_special
+from storage.certificate_names import covers
 from storage.failures import Failure
 from storage.records import (
     Connect,
@@ -121,12 +122,28 @@ class Evidence:
         }
 
     @cached_property
+    def further_names(self) -> set[str]:
+        """Names to which the system's resolver led (CNAMEs), and no encrypted one did."""
+        names: dict[str, set[str]] = {"system": set(), "encrypted": set()}
+        for lookup in self.lookups:
+            names.setdefault(_resolver_kind(lookup), set()).update(lookup.cnames)
+        return names["system"] - names["encrypted"]
+
+    @cached_property
     def proven(self) -> set[str]:
         """Addresses that others than the system's resolver gave, and that completed valid TLS.
 
-        Who gave them makes no difference: the handshake proves them.
+        Who gave them makes no difference: the handshake proves them. None where an encrypted
+        resolver denies the name too: then it may be gone, or gone for this country.
         """
+        if self._encrypted_denies:
+            return set()
         return (self.named_elsewhere | self.answers("udp")) & self.validated
+
+    @property
+    def _encrypted_denies(self) -> bool:
+        asked = [x for x in self.lookups if _resolver_kind(x) == "encrypted" and x.type == "A"]
+        return any(x.rcode is not None for x in asked) and not self.answers("encrypted")
 
     @cached_property
     def who_proved(self) -> str:
@@ -137,8 +154,19 @@ class Evidence:
 
     @cached_property
     def named_elsewhere(self) -> set[str]:
-        """Addresses of the name that helpers or encrypted resolvers know."""
+        """Addresses of the name that helpers or encrypted resolvers know.
+
+        Helpers try those that the system's resolver gave, too: where one completes valid TLS for
+        the name it is the site's, whatever they were told themselves.
+        """
         helped = {address for view in self.helpers for address in view.addresses}
+        if self.name == self.site:
+            helped |= {
+                endpoint.rpartition(":")[0].strip("[]")
+                for answer in self.measurement.helpers
+                for endpoint, shaken in answer.handshake.items()
+                if shaken.status
+            }
         return helped | self.answers("encrypted")
 
     @cached_property
@@ -158,13 +186,28 @@ class Evidence:
         }
 
     def is_a_strangers(self, address: str) -> bool:
-        """Is an address reserved, or does somebody answer there who is not the site?"""
+        """Is an address reserved, or does somebody answer there who is not the site?
+
+        An edge of the site's own may break a handshake off, show the site's certificate after its
+        time, or send visitors on to the site's https.
+        """
         return is_special(address) or any(
             step.address == address
             for step in self.steps
-            if (isinstance(step, Handshake) and not step.valid and _spoke(step))
-            or (isinstance(step, Exchange) and step.status is not None)
+            if (isinstance(step, Handshake) and self._shown_by_a_stranger(step))
+            or (isinstance(step, Exchange) and self._sent_by_a_stranger(step))
         )
+
+    def _shown_by_a_stranger(self, step: Handshake) -> bool:
+        if step.valid or not _spoke(step) or step.failure in CUT_OFF:
+            return False
+        expired = step.failure == Failure.TLS_INVALID_CERTIFICATE and bool(step.chain)
+        return not (expired and any(covers(each, self.name) for each in step.chain[0].names))
+
+    def _sent_by_a_stranger(self, step: Exchange) -> bool:
+        location = next((v for key, v in step.headers if key.lower() == "location"), "")
+        own = location.startswith("https:") and same_site(host_of(location), self.name)
+        return step.status is not None and not own
 
     @cached_property
     def racing(self) -> bool:
@@ -177,7 +220,10 @@ class Evidence:
     @cached_property
     def helpers(self) -> list[View]:
         """What helpers saw; those that did not answer are not here."""
-        secure = self.outcome.secure if self.outcome is not None else False
+        outcome = self.outcome
+        # A helper that only shook hands says nothing of a page that began and did not end here.
+        page_alone = outcome is not None and outcome.page is None and outcome.layer == "http"
+        secure = outcome is not None and outcome.secure and not page_alone
         views = [of_helper(answer, secure) for answer in self.measurement.helpers]
         return [view for view in views if view is not None]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+import msgspec
+
 from reports.attempts import host_of, same_site
 from reports.conditions import Finding, found
 from reports.contrast import ArmResult, Contrast
 from reports.evidence import Evidence
-from reports.filter_evidence import may_be_own_filter
+from reports.filter_evidence import CHANCE_DOES, may_be_own_filter
 from reports.name_conditions import lies_by
 from reports.techniques import TLS_TECHNIQUES, dns_technique, in_words
 from reports.text import plain
@@ -45,9 +47,15 @@ def hello_blocked_beside(e: Evidence) -> Finding | None:
 def resolver_lies_too(e: Evidence) -> Finding | None:
     """The site is cut off by its name, and the resolver had denied it already."""
     failed, beyond = e.failed, hello_blocked_beside(e)
-    if failed is None or beyond is None or failed.technique not in ("forged-address", "nxdomain"):
+    if failed is None or beyond is None or may_be_own_filter(e):
         return None
-    return None if may_be_own_filter(e) else found(failed, site=beyond.words["site"])
+    address, site = failed.address, beyond.words["site"]
+    if failed.layer == "dns" and failed.technique not in CHANCE_DOES:
+        return found(failed, site=site)
+    if address is None or address in e.named_elsewhere or not e.is_a_strangers(address):
+        return None
+    forged = msgspec.structs.replace(failed, layer="dns", technique="forged-address")
+    return found(forged, site=site)
 
 
 def request_blocked(e: Evidence) -> Finding | None:

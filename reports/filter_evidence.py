@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from reports.attempts import Outcome
 from reports.evidence import Evidence
 from reports.outside import of_vantage
 from storage.failures import Failure
 from storage.records import Lookup
+
+# Public resolvers that leave names out: what volunteers choose as a filter says the same when it is
+# asked beside. Addresses as their operators publish them (Quad9, Cloudflare for Families, AdGuard,
+# CleanBrowsing, OpenDNS FamilyShield).
+FILTERING = frozenset(
+    {
+        *("9.9.9.9", "9.9.9.11", "149.112.112.9", "149.112.112.11", "149.112.112.112"),
+        *("1.1.1.2", "1.0.0.2", "1.1.1.3", "1.0.0.3"),
+        *("94.140.14.14", "94.140.15.15", "94.140.14.15", "94.140.15.16"),
+        *("185.228.168.9", "185.228.169.9", "185.228.168.10", "185.228.169.11"),
+        *("185.228.168.168", "185.228.169.168", "208.67.222.123", "208.67.220.123"),
+    }
+)
+# Of a resolver that denies nothing: lost packets, and servers of the name that are slow.
+CHANCE_DOES = frozenset({"timeout", "servfail"})
 
 
 def may_be_own_filter(e: Evidence) -> bool:
@@ -30,6 +46,8 @@ def _lies(e: Evidence, lookup: Lookup) -> bool:
     An address that was not tried, or at which nobody answers, may be an edge that others are not
     told of.
     """
+    if lookup.address in FILTERING:
+        return False
     if lookup.failure is not None:
         return lookup.failure == Failure.DNS_NXDOMAIN and bool(e.proven)
     known = e.validated | e.named_elsewhere
@@ -40,8 +58,8 @@ def _lies(e: Evidence, lookup: Lookup) -> bool:
 
 
 def _met_inside(e: Evidence) -> bool:
-    """Did another field vantage of the country fail by DNS too?"""
-    own = e.measurement.vantage
+    """Did another field vantage of the country meet the same, and not by chance?"""
+    own, failed = e.measurement.vantage, e.failed
     views = [
         of_vantage(witness.record)
         for witness in e.case.witnesses
@@ -50,4 +68,17 @@ def _met_inside(e: Evidence) -> bool:
         and witness.record.vantage.country == own.country
         and not witness.record.line.tunnelled
     ]
-    return any(view is not None and view.layer == "dns" for view in views)
+    return any(
+        view is not None and view.layer == "dns" and _is_the_same(view.techniques, failed)
+        for view in views
+    )
+
+
+def _is_the_same(met: frozenset[str], failed: Outcome | None) -> bool:
+    """Did another vantage meet a lie, and that of this measurement where its resolver told one?
+
+    A question that is lost or fails is no lie.
+    """
+    if met & CHANCE_DOES:
+        return False
+    return failed is None or failed.layer != "dns" or failed.technique in met

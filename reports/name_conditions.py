@@ -6,15 +6,13 @@ import msgspec
 
 from reports.conditions import Finding, found
 from reports.evidence import Evidence
-from reports.filter_evidence import may_be_own_filter
+from reports.filter_evidence import CHANCE_DOES, FILTERING, may_be_own_filter
 from reports.techniques import in_words, is_special
 from reports.text import plain
 from storage.failures import Failure
 
 # Of RFC 8914: bogus or missing signatures and keys, no reachable authority, a network error.
 TROUBLE_OF_A_ZONE = frozenset({6, 7, 8, 9, 10, 11, 12, 22, 23})
-# Of a resolver that denies nothing: lost packets, and servers of the name that are slow.
-_CHANCE_DOES = frozenset({"timeout", "servfail"})
 
 
 def injected(e: Evidence) -> Finding | None:
@@ -51,7 +49,7 @@ def forged_artefact(e: Evidence) -> Finding | None:
     failed = e.failed
     if failed is None or not e.repeated or not e.reached_abroad:
         return None
-    twice = {address for address in e.false_answers if is_special(address)} & e.answers("udp")
+    twice = {address for address in e.false_answers if is_special(address)} & _public(e)
     if not twice or may_be_own_filter(e):
         return None
     words = _words(e, address=plain(min(twice)))
@@ -64,7 +62,7 @@ def forged_likely(e: Evidence) -> Finding | None:
         return None
     if may_be_own_filter(e):
         return None
-    public = e.answers("udp")
+    public = _public(e)
     # A machine that refuses has no TLS for anybody: pages about blocks often stand on such.
     refused = {s.address for s in e.connects if s.failure == Failure.CONNECTION_REFUSED}
     telling = {a for a in e.false_answers if a in public | refused or e.is_a_strangers(a)}
@@ -79,10 +77,14 @@ def known_address(e: Evidence) -> Finding | None:
     failed, country = e.failed, e.measurement.vantage.country
     if failed is None or not e.repeated:
         return None
-    for address in sorted(e.answers("system") - e.validated - e.named_elsewhere):
-        for row in e.fingerprints.of_address(address):
+    given = e.answers("system") - e.validated - e.named_elsewhere
+    for answer in [*sorted(given), *sorted(e.further_names)]:
+        rows = e.fingerprints.of_address(answer)
+        if any(row.is_innocent for row in rows):
+            continue
+        for row in rows:
             if row.is_artefact_in(country):
-                words = {"name": plain(e.name), "address": plain(address), "known": plain(row.name)}
+                words = {"name": plain(e.name), "address": plain(answer), "known": plain(row.name)}
                 return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
     return None
 
@@ -95,10 +97,37 @@ def resolver_lies(e: Evidence) -> Finding | None:
         return None
     if may_be_own_filter(e) or _resolver_says_why(e):
         return None
-    if failed.technique in _CHANCE_DOES and _resolver_tells(e):
+    if failed.technique in CHANCE_DOES and _resolver_tells(e):
         return None
     finding = found(failed, source=e.who_proved)
     return msgspec.structs.replace(finding, technique=lies_by(e, failed.technique))
+
+
+def lies_in_clear(e: Evidence) -> Finding | None:
+    """The resolver's lie about a site in clear, where no TLS proves an address.
+
+    The encrypted resolver's connection and the helper's are both authenticated; on one address
+    that they agree on they stand in for the handshake.
+    """
+    failed = e.failed
+    if failed is None or failed.secure or failed.layer != "dns" or not e.repeated:
+        return None
+    agreed = e.answers("encrypted") & {a for view in e.reached_abroad for a in view.addresses}
+    if not agreed or may_be_own_filter(e) or _resolver_says_why(e):
+        return None
+    if failed.technique in CHANCE_DOES or e.answers("system") & e.named_elsewhere:
+        return None
+    return found(failed, address=plain(min(agreed)))
+
+
+def _public(e: Evidence) -> set[str]:
+    """Addresses from public resolvers that do not filter by themselves."""
+    return {
+        address
+        for lookup in e.lookups
+        if lookup.resolver == "udp" and lookup.address not in FILTERING
+        for address in lookup.answers
+    }
 
 
 def _resolver_tells(e: Evidence) -> bool:

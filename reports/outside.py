@@ -62,8 +62,9 @@ def _helper_failure(
     answer: HelperAnswer,
 ) -> tuple[Layer | None, str | None, Mapping[str, str]]:
     """Return at which layer a helper failed, its word for it, and our table of that layer."""
-    if answer.dns_failure is not None and not answer.dns:
-        return "dns", answer.dns_failure, DNS_TECHNIQUES
+    opened = any(endpoint.status for endpoint in answer.connect.values())
+    if answer.dns_failure is not None and not answer.dns and not opened:
+        return "dns", answer.dns_failure, DNS_TECHNIQUES  # else our own addresses told it more
     connects = _failures(answer.connect)
     if connects:
         return "tcp", connects[0], TCP_TECHNIQUES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reports.attempts import host_of, same_site
+from reports.body_text import text_of
 from reports.conditions import Finding
 from reports.evidence import Evidence
 from reports.experiment_conditions import page_forged
@@ -57,7 +58,7 @@ def reached_plain(e: Evidence) -> Finding | None:
     page = _unproven_page(e)
     if page is None or _special_page(page) or not any(_agrees(page, v) for v in e.abroad):
         return None
-    if _refused(page) or (page.status or 0) >= 500:
+    if _refused(page) or (page.status or 0) >= 500 or page_forged(e) is not None:
         return None
     return Finding(words={"name": plain(e.name), "status": str(page.status)})
 
@@ -152,7 +153,7 @@ def _known(e: Evidence) -> tuple[list[Fingerprint], str]:
         rows += headers
         body = e.case.bodies.get(page.body or "")
         if body is not None:
-            rows += e.fingerprints.of_text("body", body.decode("utf-8", "replace"))
+            rows += e.fingerprints.of_text("body", text_of(body, page.headers))
     return ([] if any(row.is_innocent for row in rows) else rows), technique
 
 

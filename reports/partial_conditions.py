@@ -7,7 +7,7 @@ from collections import defaultdict
 from reports.attempts import family_counts
 from reports.conditions import Finding
 from reports.evidence import Evidence
-from reports.techniques import QUIC_TECHNIQUES, TCP_TECHNIQUES
+from reports.techniques import QUIC_TECHNIQUES, TCP_TECHNIQUES, TLS_TECHNIQUES, in_words
 from reports.text import plain
 from reports.wording import listed
 from storage.records import Connect
@@ -39,6 +39,20 @@ def some_addresses(e: Evidence) -> Finding | None:
         "others": listed([plain(a) for a in sorted(here.keys() - dead.keys())]),
     }
     return Finding(layer="tcp", technique=TCP_TECHNIQUES[first.failure or ""], words=words)
+
+
+def some_connections(e: Evidence) -> Finding | None:
+    """The page came, and yet the experiment shows that the name is cut off."""
+    contrast = e.contrasts("hello")
+    if e.failed is not None or not contrast.name_alone_decides(e.name):
+        return None
+    cut = next(arm for arm in contrast.results if arm.arm == "name@site" and arm.passed is False)
+    technique = TLS_TECHNIQUES.get(cut.failure or "")
+    if technique is None:
+        return None
+    path = f"tls.{technique}"
+    words = {"name": plain(e.name), "site": plain(cut.address), "what": in_words(path)}
+    return Finding(layer="tls", technique=technique, words=words)
 
 
 def quic_alone(e: Evidence) -> Finding | None:

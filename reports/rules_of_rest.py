@@ -73,6 +73,17 @@ REST: tuple[Rule, ...] = (
         condition=partial.some_addresses,
     ),
     Rule(
+        id="tls.some-connections",
+        status=None,
+        layer="tls",
+        weight=3.0,
+        needs="The page came over some connection; the contrast experiment shows that the name "
+        "alone is cut off on others.",
+        reason="Only some connections are affected: at {site} {what}, for {name} alone, in the "
+        "experiment, while the page came all the same.",
+        condition=partial.some_connections,
+    ),
+    Rule(
         id="quic.name-fails",
         status=None,
         layer="quic",

@@ -102,6 +102,19 @@ WITNESS: tuple[Rule, ...] = (
         condition=name_conditions.resolver_lies,
     ),
     Rule(
+        id="dns.lies-in-clear",
+        status="blocked",
+        certainty="likely",
+        layer="dns",
+        weight=1.61,
+        needs="Repeats; at an http URL, where no TLS proves an address; the system's resolver "
+        "denies the name (not for its own servers' sake) or gives reserved addresses alone; an "
+        "encrypted resolver and a helper that reached the site agree on another address.",
+        reason="For {name} {what} ({path}), while an encrypted resolver and helpers that reached "
+        "the site agree on {address}.",
+        condition=name_conditions.lies_in_clear,
+    ),
+    Rule(
         id="tls.interception",
         status="blocked",
         certainty="likely",

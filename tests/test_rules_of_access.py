@@ -8,6 +8,7 @@ from storage.records import HelperEndpoint, Line, Step
 from tests.cases import (
     DOH,
     FORGED,
+    NEIGHBOUR,
     RESET,
     SITE,
     TIMEOUT,
@@ -257,3 +258,35 @@ def test_a_measurement_on_a_line_that_is_not_up_is_offline() -> None:
 
 def test_a_measurement_without_steps_is_inconclusive() -> None:
     assert judge(case(measurement())).rules[0] == "record.empty"
+
+
+# --- reached somewhere, though not from abroad ---------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [{"tcp": TIMEOUT}, {"tls": RESET}])
+def test_a_site_that_another_network_here_reached_is_not_down(how: dict[str, str]) -> None:
+    """Sites that turn all foreigners away are silent for every helper."""
+    record = measurement(loads(3, **how), helpers=[helper(reached=False)])
+    assert judge(case(record)).rules[0] in ("site.down", "site.trouble")
+    verdict = judge(case(record, witnesses=[measurement(loads(1), vantage=NEIGHBOUR)]))
+    assert verdict.rules[0] == "failure.unexplained"
+    assert (verdict.status, verdict.certainty) == ("inconclusive", "suspected")
+
+
+def test_a_site_that_was_reached_at_another_address_is_not_down() -> None:
+    steps: list[Step] = [lookup(resolver=DOH), *connection(number=9)]
+    for attempt in range(3):
+        steps += [lookup([FORGED], attempt=attempt)]
+        steps += connection(address=FORGED, tcp=TIMEOUT, attempt=attempt)
+    verdict = judge(case(measurement(steps, helpers=[helper(reached=False)])))
+    assert (verdict.status, verdict.certainty) == ("inconclusive", "suspected")
+
+
+def test_a_name_that_is_cut_off_on_some_connections_is_remarked_on() -> None:
+    steps = [lookup(), *connection(tls=TIMEOUT)]
+    steps += [lookup(attempt=1), *connection(attempt=1, number=2)]
+    verdict = judge(case(measurement(steps, helpers=[helper()]), contrast=arms()))
+    assert (verdict.status, verdict.interference) == ("accessible", ["tls.timeout"])
+    assert "tls.some-connections" in verdict.rules
+    passed = judge(case(measurement(steps, helpers=[helper()]), contrast=arms(["name@site"])))
+    assert (passed.status, passed.interference) == ("accessible", [])

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
 
 from reports.verdicts import judge
-from storage.records import Arm, Line, Lookup, Measurement, Reply, Step, Verdict
+from storage.records import (
+    Arm,
+    Exchange,
+    HelperEndpoint,
+    Line,
+    Lookup,
+    Measurement,
+    Reply,
+    Step,
+    Verdict,
+)
 from tests.cases import (
     DOH,
     FORGED,
+    NAME,
     NEIGHBOUR,
     NEUTRAL,
+    RESET,
     SITE,
     START,
     TIMEOUT,
@@ -257,3 +270,168 @@ def test_an_address_that_nobody_reached_proves_nothing() -> None:
         steps += [lookup([], failure="dns_nxdomain_error", attempt=attempt)]
     verdict = judge(case(measurement(steps, helpers=[helper()])))
     assert verdict.certainty == "suspected"
+
+
+def test_an_encrypted_resolver_that_denies_the_name_too_leaves_no_lie() -> None:
+    """Some names are told by the asker's place, or kept by one resolver longer than by another."""
+    denial = lookup([], resolver=DOH, failure="dns_nxdomain_error", rcode=3)
+    steps = [denial, lookup(resolver="udp"), *connection(number=9)]
+    for attempt in range(3):
+        steps += [lookup([], failure="dns_nxdomain_error", attempt=attempt)]
+    assert judge(case(measurement(steps, helpers=[helper()]))).certainty == "suspected"
+
+
+@pytest.mark.parametrize(("asked", "certainty"), [("9.9.9.9", "suspected"), ("8.8.8.8", "likely")])
+@pytest.mark.parametrize(
+    "line", [AT_HOME, Line(state="up", ipv4=True, resolver_at_home=False, resolver_elsewhere=True)]
+)
+def test_a_public_resolver_that_filters_by_itself_is_no_witness_against_a_chosen_filter(
+    line: Line, asked: str, certainty: str
+) -> None:
+    steps = denied(line)
+    denial = lookup([], resolver="udp", failure="dns_nxdomain_error")
+    steps.append(msgspec.structs.replace(denial, address=asked))
+    verdict = judge(case(measurement(steps, line=line, helpers=[helper()])))
+    assert verdict.certainty == certainty
+
+
+@pytest.mark.parametrize(
+    ("technique", "certainty"),
+    [
+        ("dns_nxdomain_error", "likely"),
+        ("dns_temporary_failure", "suspected"),  # a question that was lost
+        ("dns_refused_error", "suspected"),  # another trouble than here
+    ],
+)
+def test_another_vantage_lifts_the_doubt_about_a_filter_only_where_it_meets_the_same(
+    technique: str, certainty: str
+) -> None:
+    there = [lookup([], failure=technique, attempt=attempt) for attempt in range(3)]
+    witness = measurement(there, vantage=NEIGHBOUR)
+    record = measurement(denied(AT_HOME), line=AT_HOME, helpers=[helper()])
+    assert judge(case(record, witnesses=[witness])).certainty == certainty
+
+
+# --- whose address it is -------------------------------------------------------------------------
+
+
+FOREIGN: dict[str, Any] = {"tls": "ssl_invalid_hostname", "certificates": chain("other.example")}
+
+
+def at_edge(*edge: Step) -> list[Step]:
+    """Return loads led to an edge that only the operator's resolver gives; another one works."""
+    steps: list[Step] = []
+    for attempt in range(3):
+        steps += [lookup([FORGED], attempt=attempt), lookup(resolver=DOH, attempt=attempt)]
+        steps += [msgspec.structs.replace(step, attempt=attempt) for step in edge]
+        steps += connection(attempt=attempt, number=9)
+    return steps
+
+
+STRANGER = connection(address=FORGED, number=8, **FOREIGN)
+EXPIRED = connection(
+    address=FORGED, tls="ssl_invalid_certificate", certificates=chain(f"*.{NAME}", NAME), number=8
+)
+OTHERS_EXPIRED = connection(
+    address=FORGED, tls="ssl_invalid_certificate", certificates=chain("other.example"), number=8
+)
+BROKEN_OFF = connection(address=FORGED, tls=RESET, bytes_received=1400, number=8)
+
+
+@pytest.mark.parametrize(
+    ("edge", "certainty"),
+    [
+        (STRANGER, "likely"),
+        (OTHERS_EXPIRED, "likely"),
+        (EXPIRED, "suspected"),
+        (BROKEN_OFF, "suspected"),
+    ],
+)
+def test_an_edge_in_trouble_is_no_stranger(edge: list[Step], certainty: str) -> None:
+    verdict = judge(case(measurement(at_edge(*edge), helpers=[helper()])))
+    assert verdict.certainty == certainty
+
+
+def test_a_server_in_clear_that_leads_to_the_sites_own_https_is_no_stranger() -> None:
+    def judged(location: str) -> str | None:
+        sent = connection(address=FORGED, secure=False, status=301, number=7)
+        sent = [
+            msgspec.structs.replace(step, headers=[("Location", location)])
+            if isinstance(step, Exchange)
+            else step
+            for step in sent
+        ]
+        steps = at_edge(*sent, *connection(address=FORGED, tcp=TIMEOUT, number=8))
+        return judge(case(measurement(steps, helpers=[helper()]))).certainty
+
+    assert judged(f"https://{NAME}/") == "suspected"
+    assert judged("https://stop.example/") == "likely"
+
+
+def test_an_address_at_which_a_helper_completes_tls_is_the_sites() -> None:
+    view, there = helper(), f"{FORGED}:443"
+    refused = at_edge(*connection(address=FORGED, tcp="connection_refused", number=8))
+    assert judge(case(measurement(refused, helpers=[view]))).certainty == "likely"
+    vouched = msgspec.structs.replace(
+        view, handshake={**view.handshake, there: HelperEndpoint(status=True)}
+    )
+    assert judge(case(measurement(refused, helpers=[vouched]))).certainty == "suspected"
+
+
+# --- in clear, where no TLS proves an address ----------------------------------------------------
+
+IN_CLEAR = f"http://{NAME}/"
+DENIED: dict[str, object] = {"answers": [], "failure": "dns_nxdomain_error"}
+RESERVED: dict[str, object] = {"answers": ["10.10.34.35"]}
+
+
+def lied_to(
+    how: dict[str, object], *, known: Sequence[str] = (SITE,), said: Sequence[str] = (SITE,)
+) -> Verdict:
+    steps: list[Step] = [lookup(known, resolver=DOH, rcode=0)]
+    steps += connection(secure=False, number=9)
+    steps += [lookup(**how, attempt=attempt) for attempt in range(3)]  # type: ignore[arg-type]
+    return judge(case(measurement(steps, url=IN_CLEAR, helpers=[helper(dns=said)])))
+
+
+@pytest.mark.parametrize(("how", "technique"), [(DENIED, "nxdomain"), (RESERVED, "forged-address")])
+def test_a_lie_in_clear_is_told_by_what_two_authenticated_answers_agree_on(
+    how: dict[str, object], technique: str
+) -> None:
+    verdict = lied_to(how)
+    assert essence(verdict) == ("blocked", "dns", technique, "likely")
+    assert verdict.rules[0] == "dns.lies-in-clear"
+
+
+@pytest.mark.parametrize(
+    ("how", "known", "said"),
+    [
+        (DENIED, [SITE], [NEUTRAL]),  # they know different addresses
+        (DENIED, [], [SITE]),
+        (RESERVED, ["10.10.34.35"], ["10.10.34.35"]),  # the site's own mistake
+        ({"answers": [], "failure": "dns_temporary_failure"}, [SITE], [SITE]),
+    ],
+)
+def test_a_lie_in_clear_stays_suspected_where_the_answers_do_not_agree(
+    how: dict[str, object], known: list[str], said: list[str]
+) -> None:
+    assert lied_to(how, known=known, said=said).certainty == "suspected"
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        (connection(address=FORGED, **FOREIGN), "dns.forged-address"),
+        (connection(address=FORGED, tcp=TIMEOUT), None),  # a silent edge is nobody's
+    ],
+)
+def test_a_stranger_at_a_false_address_is_named_beside_a_name_that_is_cut_off(
+    answer: list[Step], seen: str | None
+) -> None:
+    steps: list[Step] = [lookup(resolver=DOH), *connection(tls=TIMEOUT, number=9)]
+    for attempt in range(3):
+        steps += [lookup([FORGED], attempt=attempt)]
+        steps += [msgspec.structs.replace(step, attempt=attempt) for step in answer]
+    verdict = judge(case(measurement(steps, helpers=[helper()]), contrast=arms()))
+    assert essence(verdict) == ("blocked", "tls", "timeout", "confirmed")
+    assert verdict.interference == ["tls.timeout", *([seen] if seen else [])]

@@ -179,3 +179,15 @@ def test_old_roots_cap_an_unknown_authority(age: int, certainty: str) -> None:
     found = case(record, contrast=hellos(["name@site"], **STRANGE))
     aged = msgspec.structs.replace(found, round=round_with(*neutral_site(), age=age))
     assert judge(aged).certainty == certainty
+
+
+def test_a_forged_page_of_the_true_ones_length_is_still_forged() -> None:
+    """A page without a title is compared with a helper's by length alone."""
+    how: dict[str, object] = {"title": ""}
+    view = helper()
+    short = msgspec.structs.replace(view.exchange, body_length=1_000)
+    helpers = [msgspec.structs.replace(view, exchange=short)]
+    record = measurement(clear_loads(**how), url=PLAIN, helpers=helpers)
+    assert judge(case(record)).rules == ["http.agrees"]
+    forged = judge(case(record, contrast=requests(NAMED, **how)))
+    assert essence(forged) == ("blocked", "http", "block-page", "confirmed")
