@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from functools import lru_cache
 from pathlib import Path
@@ -47,16 +48,22 @@ def add_table(source: Path, database: str) -> int:
     """
     if "://" in database:
         raise ReportError(f"{source.name}: fingerprints are kept beside a database that is a file")
+    if not Path(database).absolute().parent.is_dir():
+        raise ReportError(f"{database}: no such folder")
     text = read_text(source)
     rows = sum(1 for _ in read_table(text, str(source)))
+    if not rows:
+        raise ReportError(f"{source}: holds no fingerprints")
     folder = folder_of(database)
     target = folder / f"{source.stem}.csv"
     part = target.with_suffix(".part")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part.write_text(text, "utf-8")
+        part.write_bytes(text.encode())
         part.replace(target)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise ReportError(f"{target}: {error.strerror}") from error
     return rows
 
@@ -66,7 +73,7 @@ def read_text(path: Path) -> str:
     try:
         if path.stat().st_size > LARGEST:
             raise ReportError(f"{path}: larger than {LARGEST} bytes")
-        return path.read_text("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")  # patterns may hold line ends of any kind
     except UnicodeDecodeError as error:
         raise ReportError(f"{path}: not UTF-8 text") from error
     except OSError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -47,15 +48,22 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_innocent(self) -> bool:
-        """A page that looks like a block page and is none: evidence against."""
-        return self.scope == "fp"
+        """A page that looks like a block page and is none: evidence against.
+
+        By the same measure as other rows: what occurs by chance speaks for nothing.
+        """
+        return self.scope == "fp" and self._stands_for_itself
 
     @property
     def is_trusted(self) -> bool:
-        """Is it long and sure enough to stand for itself? "vbw" rows are vague by their scope."""
+        """Does it stand for itself? "vbw" rows are vague by their scope."""
+        return self.scope not in ("vbw", "fp") and self._stands_for_itself
+
+    @property
+    def _stands_for_itself(self) -> bool:
+        """Is it long and sure enough?"""
         shortest = 0 if self.place == "dns" else _SHORT[self.pattern_type]
-        long_enough = len(self.pattern.strip()) >= shortest
-        return self.confidence >= 5 and long_enough and self.scope not in ("vbw", "fp")
+        return self.confidence >= 5 and len(self.pattern.strip()) >= shortest
 
     def is_artefact_in(self, country: str | None) -> bool:
         """Is it a state's or a provider's own, known from this very country?
@@ -86,7 +94,7 @@ class Table:
         return "body" in self._by_place
 
     def of_address(self, address: str) -> list[Fingerprint]:
-        """Return what is known of an address that a resolver gave."""
+        """Return what is known of an address, or of a further name, that a resolver gave."""
         text = _address(address)
         return [*self._addresses.get(text, []), *(r for r in self._answers if _matches(r, text))]
 
@@ -112,7 +120,10 @@ def read_table(text: str, label: str) -> Iterator[Fingerprint]:
         if missing:
             raise ReportError(f"{label}: the first line names no column {missing[0]}")
         for row in reader:
-            yield _fingerprint(row, f"{label}: line {reader.line_num}")
+            where = f"{label}: line {reader.line_num}"
+            if row.get("") is not None:
+                raise ReportError(f"{where}: more cells than columns")
+            yield _fingerprint(row, where)
     except csv.Error as error:
         raise ReportError(f"{label}: line {reader.line_num}: {error}") from error
 
@@ -135,16 +146,23 @@ def _fingerprint(row: Mapping[str, str | None], where: str) -> Fingerprint:
         raise ReportError(
             f"{where}: column pattern_type: {kind!r} is none of {_words(PatternType)}"
         )
-    if place not in _PLACES and not place.startswith("header."):
+    if place not in _PLACES and not re.fullmatch(r"header\.[!-~]+", place):
         raise ReportError(f"{where}: column location_found: {place!r} is no known place")
     pattern = row.get("pattern") or ""
     if not pattern.strip() or len(pattern) > _LONGEST_PATTERN:
         raise ReportError(f"{where}: column pattern: empty, or over {_LONGEST_PATTERN} signs")
-    if not cell("confidence_no_fp").isascii() or not cell("confidence_no_fp").isdigit():
-        raise ReportError(f"{where}: column confidence_no_fp: not a number")
+    if not re.fullmatch(r"[0-9]{1,4}", cell("confidence_no_fp")):
+        raise ReportError(f"{where}: column confidence_no_fp: not a number from 0 to 10")
     if kind == "regexp":
         _checked(pattern, where)
-    codes = (code.strip().upper() for code in cell("expected_countries").split(","))
+    if place == "dns" and kind == "full" and not _NAME.fullmatch(_address(pattern)):
+        raise ReportError(f"{where}: column pattern: {pattern!r} is no address and no host name")
+    codes = [code.strip().upper() for code in cell("expected_countries").split(",")]
+    odd = next((code for code in codes if code and not re.fullmatch("[A-Z]{2}", code)), None)
+    if odd is not None:
+        raise ReportError(
+            f"{where}: column expected_countries: {odd!r} is no country's two letters"
+        )
     return Fingerprint(
         name=cell("name"),
         scope=msgspec.convert(scope, Scope),
@@ -156,6 +174,9 @@ def _fingerprint(row: Mapping[str, str | None], where: str) -> Fingerprint:
         source=cell("source"),
         notes=cell("notes"),
     )
+
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 
 
 def _words(type_: object) -> str:
@@ -174,7 +195,9 @@ def _checked(pattern: str, where: str) -> None:
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what another version of Python may read otherwise
+        return re.compile(pattern)
 
 
 def _matches(row: Fingerprint, text: str) -> bool:
@@ -191,4 +214,4 @@ def _address(text: str) -> str:
     try:
         return str(ip_address(text.strip()))
     except ValueError:
-        return text.strip()
+        return text.strip().lower().rstrip(".")  # a further name (CNAME), as Indonesia's are

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -9,14 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 from reports.added import folder_of, table_of
+from reports.body_text import text_of
 from reports.cases import Case
 from reports.errors import ReportError
 from reports.fingerprints import Fingerprint, Table, own_table, read_table
 from reports.verdicts import judge, version_with
 from sitewatch.cli import group
-from storage.records import Vantage
+from storage.records import Step, Vantage
 from storage.store import Store
-from tests.cases import case, connection, helper, lookup, measurement
+from tests.cases import DOH, TIMEOUT, case, connection, helper, lookup, measurement
 
 HEADER = (
     "name,scope,other_names,location_found,pattern_type,pattern,confidence_no_fp,"
@@ -90,6 +94,11 @@ def test_short_unsure_and_vague_patterns_are_not_trusted(
         ("a,nat,,body,contains,abcdefghijklmnopq,many,,s,,\n", "line 2: column confidence_no_fp"),
         ("a,nat,,body,regexp,(a[,5,,s,,\n", "line 2: column pattern"),
         ("a,nat,,body,regexp,(a+)+b,5,,s,,\n", "line 2: column pattern"),
+        (f"a,nat,,body,full,abcdef,{'9' * 5000},,s,,\n", "line 2: column confidence_no_fp"),
+        ("a,nat,,dns,full,not an address,5,,s,,\n", "line 2: column pattern"),
+        ("a,nat,,header.,full,abcdef,5,,s,,\n", "line 2: column location_found"),
+        ("a,nat,,dns,full,192.0.2.1,5,Kazakhstan,s,,\n", "line 2: column expected_countries"),
+        ("a,nat,,dns,full,192.0.2.1,5,KZ,s,,,more\n", "line 2: more cells"),
     ],
 )
 def test_a_mistake_is_named_by_file_line_and_column(rows: str, words: str) -> None:
@@ -113,7 +122,8 @@ def test_the_fields_real_tables_load_whole() -> None:
     texts = [path.read_text("utf-8") for path in sorted(SAMPLES.glob("*.csv"))]
     rows: list[Fingerprint] = [row for text in texts for row in read_table(text, "real")]
     assert len(rows) == 226 + 1729
-    assert sum(row.is_innocent for row in rows) == 475
+    assert sum(row.scope == "fp" for row in rows) == 475
+    assert 0 < sum(row.is_innocent for row in rows) < 475  # the others are short, as "BUSY" is
 
 
 # --- verdicts ------------------------------------------------------------------------------------
@@ -153,6 +163,48 @@ def test_an_innocent_pattern_on_the_same_page_speaks_against_it() -> None:
     assert verdict.certainty == "suspected"
 
 
+def test_a_short_innocent_pattern_speaks_for_nothing() -> None:
+    both = PAGE + "i,fp,,body,contains,order,5,,s,,\n"
+    assert judge(page(NOTICE), table(both)).certainty == "confirmed"
+
+
+@pytest.mark.parametrize(
+    ("headers", "top"),
+    [
+        ([("Content-Type", "text/html; charset=windows-1251")], ""),
+        ([], '<meta charset="windows-1251">'),
+        ([], '<meta http-equiv="Content-Type" content="text/html; charset=windows-1251">'),
+    ],
+)
+def test_a_page_is_read_in_the_characters_that_it_names(
+    headers: list[tuple[str, str]], top: str
+) -> None:
+    notice = "Доступ к ресурсу ограничен по решению суда"
+    known = table(f'x.1,isp,,body,contains,"{notice}",8,"IR",a paper,,\n')
+    record = page("", headers=headers)
+    body = f"{top}<p>{notice}</p>".encode("windows-1251")
+    verdict = judge(msgspec.structs.replace(record, bodies={"sha256:1": body}), known)
+    assert verdict.certainty == "confirmed"
+
+
+@pytest.mark.parametrize("named", ["none-such", "base64", "utf-16", "idna"])
+def test_a_page_that_names_odd_characters_is_read_all_the_same(named: str) -> None:
+    headers = [("Content-Type", f"text/html; charset={named}")]
+    assert isinstance(text_of(b"\xff\xfe\x00 This site", headers), str)
+
+
+def test_patterns_keep_their_line_ends(tmp_path: Path, config_folder: Path) -> None:
+    database, file = tmp_path / "s.db", tmp_path / "mine.csv"
+    rows = 'x.1,isp,,body,full,"<p>Blocked</p>\r\n<p>by order</p>",8,IR,s,,\n'
+    file.write_bytes((HEADER + rows).encode())
+    assert run("data", "add-fingerprints", str(file), "--database", str(database))[0] == 0
+    kept = folder_of(str(database)) / "mine.csv"
+    assert kept.read_bytes() == file.read_bytes()
+    with Store(database) as store:
+        added = table_of(store)
+    assert judge(page("<p>Blocked</p>\r\n<p>by order</p>"), added).certainty == "confirmed"
+
+
 def test_a_page_that_abroad_gets_too_is_the_sites_own() -> None:
     record = page(NOTICE)
     same = msgspec.structs.replace(
@@ -177,6 +229,31 @@ def test_a_known_forged_address_is_an_artefact_in_its_country_alone(
     )
 
 
+OURS = "c.1,isp,,dns,full,internet-stop.example,5,IR,a paper,,\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "encrypted", "certainty"),
+    [
+        (OURS, [], "confirmed"),
+        (OURS, ["internet-stop.example"], "suspected"),  # the site's own alias
+        (OURS + "i,fp,,dns,full,Internet-Stop.example.,5,,s,,\n", [], "suspected"),
+    ],
+)
+def test_a_known_further_name_is_an_artefact_as_an_address_is(
+    rows: str, encrypted: list[str], certainty: str
+) -> None:
+    steps: list[Step] = [
+        msgspec.structs.replace(lookup(resolver=DOH, rcode=0), cnames=encrypted),
+    ]
+    for attempt in range(3):
+        given = lookup(["203.0.113.9"], attempt=attempt)
+        steps.append(msgspec.structs.replace(given, cnames=["internet-stop.example"]))
+        steps += connection(address="203.0.113.9", tcp=TIMEOUT, attempt=attempt)
+    verdict = judge(case(measurement(steps, vantage=IRAN)), table(rows))
+    assert verdict.certainty == certainty
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
@@ -192,7 +269,7 @@ def test_an_added_table_stands_in_verdicts_and_in_their_version(
     file.write_text(HEADER + PAGE)
     assert run("data", "add-fingerprints", str(file), "--database", str(database)) == (
         0,
-        "mine.csv: 1 fingerprints added\n",
+        f"mine.csv: 1 fingerprint added to {database}\n",
     )
     assert folder_of(str(database)).stat().st_mode & 0o777 == 0o700
     with Store(database) as store:
@@ -210,3 +287,35 @@ def test_a_table_with_a_mistake_changes_nothing(tmp_path: Path, config_folder: P
     assert len(words.splitlines()) == 1
     assert "mine.csv: line 3: column scope" in words
     assert not folder_of(str(database)).exists()
+
+
+@pytest.mark.parametrize(
+    ("database", "rows", "words"),
+    [("none/s.db", PAGE, "none/s.db: no such folder"), ("s.db", "", "holds no fingerprints")],
+)
+def test_a_mistyped_path_or_an_empty_table_is_no_success(
+    tmp_path: Path, config_folder: Path, database: str, rows: str, words: str
+) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text(HEADER + rows)
+    path = tmp_path / database
+    code, told = run("data", "add-fingerprints", str(file), "--database", str(path))
+    assert (code, len(told.splitlines())) == (1, 1)
+    assert words in told
+    assert not folder_of(str(path)).exists()
+
+
+def test_a_full_disk_leaves_no_half_of_a_table(tmp_path: Path, config_folder: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text(HEADER + PAGE + "".join(PAGE.replace("x.1", f"x.{n}") for n in range(900)))
+    argv = [sys.executable, "-m", "sitewatch", "data", "add-fingerprints", str(file)]
+    done = subprocess.run(
+        [*argv, "--database", str(tmp_path / "s.db")],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )
+    assert done.returncode == 1, done.stderr
+    assert "File too large" in done.stderr
+    assert list(folder_of(str(tmp_path / "s.db")).iterdir()) == []

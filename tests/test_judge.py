@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from reports.added import folder_of
 from reports.rules import RULES_VERSION
 from sitewatch.cli import group
 from sitewatch.retaining import retain
@@ -99,3 +100,13 @@ def test_without_a_database_it_is_one_line(tmp_path: Path) -> None:
     result = judge(tmp_path / "none.db")
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
     assert not (tmp_path / "none.db").exists()
+
+
+def test_added_fingerprints_stand_in_the_version_that_is_told(database: Path) -> None:
+    folder = folder_of(str(database))
+    folder.mkdir()
+    columns = "name,scope,location_found,pattern_type,pattern,confidence_no_fp\n"
+    (folder / "mine.csv").write_text(f"{columns}x,nat,dns,full,192.0.2.1,5\n")
+    told = json.loads(judge(database, "--all", "--json").stdout)["rules_version"]
+    assert told.startswith(f"{RULES_VERSION}+")
+    assert f"3 measurements judged by the rules {told}," in judge(database, "--all").stderr

@@ -16,6 +16,7 @@ import click
 
 from reports.added import add_table
 from reports.errors import ReportError
+from reports.wording import counted
 from sitewatch.consent import ConsentRecord, consented
 from sitewatch.consenting import marker_of
 from sitewatch.console import Failed, safe, say, told_in_one_line
@@ -119,4 +120,4 @@ def add_fingerprints(file: Path, config_path: Path | None, database: str | None)
     installation = Installation.load(config_path, database)
     with told_in_one_line(ReportError):
         rows = add_table(file, installation.database)
-    say(f"{safe(file.name)}: {rows} fingerprints added")
+    say(f"{safe(file.name)}: {counted(rows, 'fingerprint')} added to {safe(installation.database)}")

@@ -9,8 +9,11 @@ from tempfile import SpooledTemporaryFile
 import click
 import msgspec
 
+from reports.added import table_of
 from reports.errors import ReportError
 from reports.rules import RULES_VERSION
+from reports.verdicts import version_with
+from reports.wording import counted
 from sitewatch.console import safe, say, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.options import config_option, database_option
@@ -37,25 +40,28 @@ def command(
     """
     installation = Installation.load(config_path, database)
     judged = left = 0
+    version = RULES_VERSION
     # All may be judged differently, and be millions: said only when all of it is done.
     with SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8") as lines:
         with installation.open_store(create=False) as store, told_in_one_line(*_ERRORS):
+            version = version_with(table_of(store))
             for site in rejudge(store, everything=everything):
                 judged, left = judged + site.judged, left + site.left
                 lines.writelines(map(_json_line if as_json else _line, site.changed))
         lines.seek(0)
         if as_json:
-            _tell_document(judged, left, lines)
+            _tell_document(version, judged, left, lines)
         else:
-            _tell(judged, left, lines)
+            _tell(version, judged, left, lines)
 
 
-def _tell(judged: int, left: int, lines: Iterable[str]) -> None:
+def _tell(version: str, judged: int, left: int, lines: Iterable[str]) -> None:
     differently = 0
     for line in lines:
         differently += 1
         click.echo(line, nl=False)
-    say(f"{judged} measurements judged by the rules {RULES_VERSION}, {differently} differently")
+    measurements = counted(judged, "measurement")
+    say(f"{measurements} judged by the rules {version}, {differently:,} differently")
     if left:
         say(
             f"{left} kept the verdict they had: their content, or what they were judged with, "
@@ -79,9 +85,9 @@ def _json_line(change: Changed) -> str:
     return msgspec.json.encode(change).decode() + "\n"
 
 
-def _tell_document(judged: int, left: int, lines: Iterable[str]) -> None:
+def _tell_document(version: str, judged: int, left: int, lines: Iterable[str]) -> None:
     """Print one JSON document; each line is one of its changes."""
-    head = {"format": "sitewatch-judged/1", "rules_version": RULES_VERSION}
+    head = {"format": "sitewatch-judged/1", "rules_version": version}
     counts = {"judged": judged, "left": left, "changed": []}
     begun = msgspec.json.encode(head | counts).decode().removesuffix("]}")
     click.echo(begun, nl=False)
