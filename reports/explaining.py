@@ -1,74 +1,24 @@
-"""Explaining one verdict: its steps in time, the rules, and what else it could have been."""
+"""Explaining one verdict: what else it could have been, and why it was not that."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-
-import msgspec
 
 from reports.address_evidence import cut_of
 from reports.alternatives import Alternative, Answer
 from reports.attempts import family_counts
 from reports.cases import Case
+from reports.conditions import trouble_abroad
 from reports.evidence import Evidence
 from reports.experiment_conditions import hello_blocked_beside, page_forged
 from reports.filter_evidence import may_be_own_filter
 from reports.fingerprints import Table
-from reports.steps_in_words import step_in_words
+from reports.locating import located
+from reports.outside import failed_like, of_vantage
+from reports.page_conditions import reached_plain
 from reports.text import plain
 from reports.wording import counted, listed
-from storage.records import Handshake, Measurement, utc_seconds
+from storage.records import Connect, Handshake, Walk
 
 _WRONG_CLOCK = 24 * 3600  # seconds; smaller ones bring no chain out of its dates
-
-
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """One step or helper's answer: when since the first of them, in microseconds."""
-
-    after_us: int
-    duration_us: int
-    group: str  # "load", "reload 1", "contrast", "walk", "helper"
-    text: str
-    failed: bool
-
-
-def moments(case: Case) -> list[Moment]:
-    """Return every step of the measurement and its follow-ups, in the order of time."""
-    records = [case.measurement, *(stored.record for stored in case.follow_ups)]
-    start = min(
-        (utc_seconds(step.start) for record in records for step in record.steps),
-        default=utc_seconds(case.measurement.time),
-    )
-    found = [moment for record in records for moment in _moments_of(record, start)]
-    return sorted(found, key=lambda moment: moment.after_us)
-
-
-def _moments_of(record: Measurement, start: float) -> Iterator[Moment]:
-    for step in record.steps:
-        group = {"contrast": "contrast", "ttl-walk": "walk"}.get(step.purpose)
-        load = f"reload {step.attempt}" if step.attempt else "load"
-        yield Moment(
-            after_us=round((utc_seconds(step.start) - start) * 1e6),
-            duration_us=step.duration_us,
-            group=group or load,
-            text=step_in_words(step),
-            failed=step.failure is not None,
-        )
-    for answer in record.helpers:
-        page = answer.exchange
-        if not answer.answered:
-            said = f"no answer ({answer.failure})"
-        elif page.status is not None:
-            said = f"status {page.status}, title “{plain(page.title or '')}”"
-        else:
-            said = f"failed: {page.failure or answer.dns_failure or 'no word'}"
-        yield Moment(
-            after_us=round((utc_seconds(answer.start) - start) * 1e6),
-            duration_us=answer.duration_us,
-            group="helper",
-            text=f"{plain(answer.helper)}: {plain(said, 200)}",
-            failed=not answer.answered,
-        )
 
 
 def alternatives_of(case: Case, table: Table) -> list[Alternative]:
@@ -103,7 +53,10 @@ def _proved(e: Evidence) -> bool:
 
 def _down(e: Evidence) -> Alternative:
     question = "The site was down."
-    if e.outcome is not None and e.outcome.page is not None and e.outcome.verified:
+    page = e.outcome.page if e.outcome is not None else None
+    if page is not None and e.outcome is not None and e.outcome.verified:
+        if (page.status or 0) >= 500:
+            return _answer(question, "not ruled out", f"its own server said {page.status}")
         return _answer(question, "ruled out", "it answered inside TLS that is valid for its name")
     if e.reached_abroad:
         who = listed([plain(view.who) for view in e.reached_abroad[:3]])
@@ -112,13 +65,15 @@ def _down(e: Evidence) -> Alternative:
         return _answer(
             question, "ruled out", f"{plain(e.reached_inside[0].who)} reached it within the hour"
         )
-    if e.proven:
+    if e.proven and not (e.failed is not None and e.failed.layer == "http"):
         because = f"the address from {e.who_proved} completed valid TLS"
         return _answer(question, "ruled out", because)
     if _proved(e):
         return _answer(question, "unlikely", "its address answered other names in the experiment")
     if e.failed_abroad:
         return _answer(question, "not ruled out", "views from abroad failed in the same way")
+    if trouble_abroad(e) is not None:
+        return _answer(question, "not ruled out", "views from abroad failed too, in another way")
     return _answer(question, "not ruled out", "nobody abroad could be asked, or none could say")
 
 
@@ -138,6 +93,10 @@ def _captive(e: Evidence) -> Alternative:
     question = "A login page of the local network answered."
     if e.measurement.line.state == "captive":
         return _answer(question, "not ruled out", "no neutral site passed, and something answered")
+    if e.measurement.line.intercepted:
+        return _answer(
+            question, "unlikely", "neutral sites answered, though somebody opened up their TLS"
+        )
     if e.measurement.line.state == "up":
         return _answer(
             question, "ruled out", "neutral sites passed inside valid TLS in the same round"
@@ -148,15 +107,20 @@ def _captive(e: Evidence) -> Alternative:
 def _refusal(e: Evidence) -> Alternative:
     question = "The site itself refused this visitor."
     if e.failed is None and e.outcome is not None and e.outcome.verified:
-        return _answer(question, "ruled out" if _fine(e) else "not ruled out", "its own page came")
+        return _refusal_by_page(question, (e.outcome.page and e.outcome.page.status) or 0)
+    if reached_plain(e) is not None:
+        return _answer(question, "ruled out", "the page came that views from abroad got")
+    if e.proven and (e.false_answers or (e.failed is not None and e.failed.layer == "dns")):
+        because = f"the address from {e.who_proved} completed valid TLS for this visitor"
+        return _answer(question, "ruled out", because)
     if _proved(e) or e.blocked_elsewhere:
         return _answer(
             question,
             "ruled out",
             "the name met the same at another operator's address, where the site has no part",
         )
-    if e.failed is not None and e.failed.layer == "dns":
-        return _answer(question, "ruled out", "the site was not asked: its name did not resolve")
+    if e.failed is not None and e.failed.layer == "dns" and not _was_asked(e):
+        return _answer(question, "unlikely", "nothing was sent to an address of the site")
     if e.reached_inside:
         return _answer(question, "unlikely", "another network of the country reached it")
     if cut_of(e) is not None:
@@ -170,9 +134,17 @@ def _refusal(e: Evidence) -> Alternative:
     )
 
 
-def _fine(e: Evidence) -> bool:
-    page = e.outcome.page if e.outcome is not None else None
-    return page is not None and (page.status or 0) < 400
+def _refusal_by_page(question: str, status: int) -> Alternative:
+    if status >= 500:
+        return _answer(question, "unlikely", f"its own server told of an error ({status})")
+    if status >= 400:
+        return _answer(question, "not ruled out", f"its own server said {status}")
+    return _answer(question, "ruled out", "its own page came")
+
+
+def _was_asked(e: Evidence) -> bool:
+    """Was anything sent to an address that others know as the site's?"""
+    return any(isinstance(s, Connect) and s.address in e.named_elsewhere for s in e.steps)
 
 
 def _other_addresses(e: Evidence) -> Alternative:
@@ -219,9 +191,11 @@ def _clock(e: Evidence) -> Alternative:
 
 
 def _own_machine(e: Evidence) -> Alternative:
-    question = "A program on this machine (a virus scanner) looked into the connection."
+    question = "A program on this machine (a virus scanner, a firewall) interfered."
+    if e.failed is None:
+        return _answer(question, "ruled out", "the page came")
     if e.foreign_chain is None:
-        return _answer(question, "ruled out", "no certificate of another party was shown")
+        return _nearby(e, question)
     if e.measurement.line.intercepted or e.foreign_chain.valid_by_system:
         return _answer(
             question, "not ruled out", "the authority is trusted here or met at neutral sites too"
@@ -233,10 +207,16 @@ def _own_machine(e: Evidence) -> Alternative:
 
 def _own_filter(e: Evidence) -> Alternative:
     question = "A filter on the volunteer's own resolver, router or tunnel."
-    if e.failed is None or not (e.failed.layer == "dns" or e.false_answers):
-        return _answer(question, "ruled out", "the resolver's answer was not what failed")
+    if e.failed is None:
+        return _answer(question, "ruled out", "the page came")
+    if not (e.failed.layer == "dns" or e.false_answers):
+        return _nearby(e, question)
     if e.contrasts("question").answered_for(e.name):
-        return _answer(question, "ruled out", "an answer came from where no resolver is")
+        return _answer(
+            question,
+            "unlikely",
+            "an answer came from where no resolver is, which a resolver alone cannot have done",
+        )
     if may_be_own_filter(e):
         return _answer(
             question,
@@ -247,6 +227,48 @@ def _own_filter(e: Evidence) -> Alternative:
     if e.measurement.line.resolver_at_home is False:
         return _answer(question, "unlikely", "the resolver is the network's own")
     return _answer(question, "unlikely", "others that were asked in clear were answered for too")
+
+
+def _nearby(e: Evidence, question: str) -> Alternative:
+    """Weigh whether what cut the connection off stands at the volunteer's own place."""
+    hop = _place_beyond(e)
+    if hop is not None:
+        return _answer(
+            question, "ruled out", f"it happens at hop {hop}, behind a router with a public address"
+        )
+    if _met_by_others(e):
+        return _answer(question, "unlikely", "another vantage of the country met the same")
+    if e.failed_abroad and not e.reached_abroad:
+        return _answer(question, "unlikely", "views from abroad failed in the same way")
+    return _answer(
+        question, "not ruled out", "nothing that was measured tells where on the way it happens"
+    )
+
+
+def _place_beyond(e: Evidence) -> int | None:
+    """Return the hop at which it happens, if a router with a public address stands before it."""
+    for stored in e.case.follow_ups:
+        walks = [step for step in stored.record.steps if isinstance(step, Walk)]
+        found = located(walks)
+        public = max((walk.public_from or 0 for walk in walks), default=0)
+        if found is None or found.hop is None or found.what in ("reached", "unknown"):
+            continue
+        if 0 < public < found.hop and not e.measurement.line.tunnelled:
+            return found.hop
+    return None
+
+
+def _met_by_others(e: Evidence) -> bool:
+    """Did another field vantage of the country fail in the same way?"""
+    own, failed = e.measurement.vantage, e.failed
+    views = (
+        of_vantage(witness.record)
+        for witness in e.case.witnesses
+        if witness.record.vantage.kind == "field"
+        and own.country is not None
+        and witness.record.vantage.country == own.country
+    )
+    return failed is not None and any(view and failed_like(view, failed) for view in views)
 
 
 def _helper_fault(e: Evidence) -> Alternative:

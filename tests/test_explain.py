@@ -10,13 +10,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reports.cases import Case
-from reports.explaining import alternatives_of, moments
+from reports.explaining import alternatives_of
 from reports.fingerprints import own_table
+from reports.moments import moments
+from reports.verdicts import judge
 from sitewatch.cli import group
-from storage.records import Line, record_id
+from storage.records import HelperExchange, Line, record_id
 from storage.store import Store
 from tests.cases import (
     DOH,
+    NAME,
     NEIGHBOUR,
     RESET,
     START,
@@ -24,11 +27,13 @@ from tests.cases import (
     arms,
     case,
     chain,
+    connection,
     helper,
     later,
     loads,
     lookup,
     measurement,
+    walk,
 )
 from tests.month import write_month
 
@@ -166,7 +171,7 @@ def test_programs_on_the_machine_and_the_clock_are_judged_by_the_chain() -> None
     dated = case(
         measurement(loads(3, tls="ssl_invalid_certificate", certificates=chain("a", issuer="CN=?")))
     )
-    program = "A program on this machine (a virus scanner) looked into the connection."
+    program = "A program on this machine (a virus scanner, a firewall) interfered."
     clock = "The machine's clock was wrong."
     assert answers(strange)[program] == "not ruled out"
     assert answers(strange)[clock] == "ruled out"
@@ -178,3 +183,84 @@ def test_helpers_that_disagree_are_not_trusted_blindly() -> None:
     assert answers(case(record))["A helper was wrong."] == "not ruled out"
     same = measurement(loads(3, tls=TIMEOUT), helpers=[helper(), helper()])
     assert answers(case(same))["A helper was wrong."] == "unlikely"
+
+
+# --- what rules out what -------------------------------------------------------------------------
+
+REFUSAL = "The site itself refused this visitor."
+DOWN = "The site was down."
+FILTER = "A filter on the volunteer's own resolver, router or tunnel."
+PROGRAM = "A program on this machine (a virus scanner, a firewall) interfered."
+
+
+def test_what_cuts_a_name_off_may_stand_at_home_until_a_walk_tells() -> None:
+    cut = measurement(loads(3, tls=TIMEOUT), helpers=[helper()])
+    somewhere = answers(case(cut, contrast=arms()))
+    assert (somewhere[FILTER], somewhere[PROGRAM]) == ("not ruled out", "not ruled out")
+    shown = {"arm": "name@site", "method": "many-hellos", "name": NAME, "purpose": "ttl-walk"}
+    control = walk(**{**shown, "arm": "neutral@site"}, answered_at=9, answer="data", last_router=8)
+    outside = walk(**shown, last_router=4, public_from=2)
+    found = answers(case(cut, contrast=[*arms(), control, outside]))
+    assert (found[FILTER], found[PROGRAM]) == ("ruled out", "ruled out")
+    at_home = walk(**shown, last_router=0, public_from=2)
+    found = answers(case(cut, contrast=[*arms(), control, at_home]))
+    assert (found[FILTER], found[PROGRAM]) == ("not ruled out", "not ruled out")
+
+
+def test_another_vantage_that_meets_the_same_makes_a_filter_at_home_unlikely() -> None:
+    cut = measurement(loads(3, tls=TIMEOUT))
+    same = measurement(loads(3, tls=TIMEOUT), vantage=NEIGHBOUR)
+    other = measurement(loads(3, tls=RESET), vantage=NEIGHBOUR)
+    assert answers(case(cut, witnesses=[same]))[FILTER] == "unlikely"
+    assert answers(case(cut, witnesses=[other]))[FILTER] == "not ruled out"
+
+
+def test_a_refusal_is_ruled_on_by_whether_the_site_was_asked() -> None:
+    denied = [lookup([], failure="dns_nxdomain_error", attempt=attempt) for attempt in range(3)]
+    known = lookup(resolver=DOH)
+    assert answers(case(measurement(denied)))[REFUSAL] == "unlikely"  # nothing was sent to it
+    proven = measurement([*denied, known, *connection(number=9)])
+    assert answers(case(proven))[REFUSAL] == "ruled out"
+    silent = measurement([*denied, known, *connection(tls=TIMEOUT, number=9)])
+    assert answers(case(silent))[REFUSAL] == "not ruled out"
+
+
+@pytest.mark.parametrize(
+    ("status", "down", "refused"),
+    [
+        (200, "ruled out", "ruled out"),
+        (403, "ruled out", "not ruled out"),
+        (503, "not ruled out", "unlikely"),
+    ],
+)
+def test_a_page_of_the_sites_own_says_which_it_was(status: int, down: str, refused: str) -> None:
+    found = answers(case(measurement(loads(1, status=status))))
+    assert (found[DOWN], found[REFUSAL]) == (down, refused)
+
+
+def test_a_helper_that_only_shook_hands_did_not_reach_a_page_that_stalls() -> None:
+    view = helper()
+    stalled = msgspec.structs.replace(view, exchange=HelperExchange(failure=TIMEOUT))
+    record = measurement(loads(3, http=TIMEOUT), helpers=[stalled])
+    assert answers(case(record))[DOWN] == "not ruled out"
+    assert judge(case(record)).status == "down"
+    in_tls = measurement(loads(3, tls=TIMEOUT), helpers=[stalled])
+    assert answers(case(in_tls))[DOWN] == "ruled out"
+    [told] = [moment.text for moment in moments(case(record)) if moment.group == "helper"]
+    assert told.endswith(f"failed: {TIMEOUT}; TLS was completed")
+
+
+def test_a_helper_without_the_name_still_tells_of_the_addresses_it_was_given() -> None:
+    view = helper(False, failure="ssl_unknown_authority", layer="tls", dns=[])
+    lost = msgspec.structs.replace(view, dns_failure="dns_name_error")
+    strange = {"tls": "ssl_unknown_authority", "certificates": chain("a", issuer="CN=New Roots")}
+    record = measurement(loads(3, **strange), helpers=[lost])
+    assert judge(case(record)).status == "down"
+    assert answers(case(record))[DOWN] == "not ruled out"
+
+
+def test_neutral_sites_that_somebody_opened_up_did_not_pass_inside_valid_tls() -> None:
+    login = "A login page of the local network answered."
+    opened = Line(state="up", ipv4=True, intercepted=True)
+    assert answers(case(measurement(loads(3, tls=RESET))))[login] == "ruled out"
+    assert answers(case(measurement(loads(3, tls=RESET), line=opened)))[login] == "unlikely"

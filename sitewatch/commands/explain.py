@@ -11,7 +11,8 @@ from reports.added import table_of
 from reports.alternatives import Alternative
 from reports.cases import Case, completed
 from reports.errors import ReportError
-from reports.explaining import Moment, alternatives_of, moments
+from reports.explaining import alternatives_of
+from reports.moments import Moment, moments
 from reports.verdicts import judge
 from sitewatch.console import Failed, safe, told_in_one_line
 from sitewatch.installation import Installation
