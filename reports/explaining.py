@@ -149,6 +149,9 @@ def _was_asked(e: Evidence) -> bool:
 
 def _other_addresses(e: Evidence) -> Alternative:
     question = "The site has other addresses here (a content network)."
+    if e.failed is not None and e.failed.kind == ("dns", "forged-address") and e.failed.address:
+        because = f"{plain(e.failed.address)} can belong to no public site"
+        return _answer(question, "ruled out", because)
     if not e.false_answers:
         return _answer(question, "ruled out", "no address was held against the site")
     if e.failed is not None and e.repeated:

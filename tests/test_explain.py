@@ -259,6 +259,13 @@ def test_a_helper_without_the_name_still_tells_of_the_addresses_it_was_given() -
     assert answers(case(record))[DOWN] == "not ruled out"
 
 
+def test_a_reserved_address_is_no_edge_of_a_content_network() -> None:
+    steps = [lookup(["10.10.34.35"], attempt=attempt) for attempt in range(3)]
+    others = alternatives_of(case(measurement(steps)), own_table())
+    [told] = [each.because for each in others if "content network" in each.question]
+    assert told == "10.10.34.35 can belong to no public site."
+
+
 def test_neutral_sites_that_somebody_opened_up_did_not_pass_inside_valid_tls() -> None:
     login = "A login page of the local network answered."
     opened = Line(state="up", ipv4=True, intercepted=True)
