@@ -46,6 +46,8 @@ def of_helper(answer: HelperAnswer, secure: bool) -> View | None:
         return view
     layer, failure, ours = _helper_failure(answer)
     techniques = _meant_by(failure, ours)
+    if layer == "http":  # its word is the same where a page had begun
+        techniques = techniques.union(*(_HAVING_BEGUN.get(each, ()) for each in techniques))
     return msgspec.structs.replace(view, layer=layer, techniques=techniques)
 
 
@@ -56,6 +58,9 @@ _HELPERS_WORDS: dict[str, frozenset[str]] = {
     "dns_name_error": frozenset({"nxdomain"}),
     "dns_server_failure": frozenset({"servfail", "refused"}),
 }
+
+
+_HAVING_BEGUN = {"timeout": ("stalled",), "reset": ("truncated",), "closed": ("truncated",)}
 
 
 def _helper_failure(

@@ -15,7 +15,7 @@ from reports.fingerprints import own_table
 from reports.moments import moments
 from reports.verdicts import judge
 from sitewatch.cli import group
-from storage.records import HelperExchange, Line, record_id
+from storage.records import Exchange, HelperExchange, Line, record_id
 from storage.store import Store
 from tests.cases import (
     DOH,
@@ -242,6 +242,11 @@ def test_a_helper_that_only_shook_hands_did_not_reach_a_page_that_stalls() -> No
     view = helper()
     stalled = msgspec.structs.replace(view, exchange=HelperExchange(failure=TIMEOUT))
     record = measurement(loads(3, http=TIMEOUT), helpers=[stalled])
+    begun = [
+        msgspec.structs.replace(step, status=200) if isinstance(step, Exchange) else step
+        for step in record.steps
+    ]
+    assert judge(case(msgspec.structs.replace(record, steps=begun))).status == "down"
     assert answers(case(record))[DOWN] == "not ruled out"
     assert judge(case(record)).status == "down"
     in_tls = measurement(loads(3, tls=TIMEOUT), helpers=[stalled])
