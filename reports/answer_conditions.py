@@ -58,6 +58,10 @@ def answer_altered(e: Evidence) -> Finding | None:
     told = [v for v in e.abroad if (v.status, v.body_length) == (head.status, head.declared_bytes)]
     if not told:
         return None
+    titles = {page.title for page in e.pages if page.title}
+    others = ("neutral@site", "foreign@neutral", "neutral@neutral")
+    if any(isinstance(s, Exchange) and s.arm in others and s.title in titles for s in e.steps):
+        return None  # a notice that replaces every page, as providers show it to who has not paid
     words = {
         "name": plain(e.name),
         "declared": str(head.declared_bytes),

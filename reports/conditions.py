@@ -74,16 +74,27 @@ def _strange_chain(e: Evidence) -> Handshake | None:
 
 
 def state_interception(e: Evidence) -> Finding | None:
-    handshake = _strange_chain(e)
-    if handshake is None or e.failed is None or not e.reached_abroad:
+    """A known state's authority in any load; where no load failed it is `state_chain_seen`."""
+    return None if e.failed is None else _state_chain(e)
+
+
+def state_chain_seen(e: Evidence) -> Finding | None:
+    """The same where the page came all the same: often only some paths are intercepted."""
+    return None if e.failed is not None else _state_chain(e)
+
+
+def _state_chain(e: Evidence) -> Finding | None:
+    if not (e.reached_abroad or e.reached_inside):
         return None
-    for certificate in handshake.chain:
+    where = "from abroad" if e.reached_abroad else "from another network of the country"
+    for certificate in (each for step in e.strange_chains for each in step.chain):
         issuer = certificate.issuer or ""
         rows = e.fingerprints.of_text("tls.issuer", issuer)
         if any(row.is_innocent for row in rows):
             continue
         if any(row.is_trusted and row.scope == "nat" for row in rows):
-            return found(e.failed, issuer=plain(issuer))
+            words = {"name": plain(e.name), "issuer": plain(issuer), "where": where}
+            return Finding(layer="tls", technique="mitm", words=words)
     return None
 
 
@@ -91,6 +102,8 @@ def interception_likely(e: Evidence) -> Finding | None:
     """Unknown issuer at the site's own address, while this machine's other TLS is untouched."""
     handshake = _strange_chain(e)
     if handshake is None or e.failed is None or not (e.repeated and e.reached_abroad):
+        return None
+    if e.failed_abroad:  # one helper's word against another's
         return None
     # An expired chain or another host's may be the site's own mistake.
     if handshake.failure != "ssl_unknown_authority" or not _untouched_elsewhere(e):

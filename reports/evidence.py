@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from reports.attempts import Outcome, host_of, outcomes, same_failure, same_site, standing_failure
+from reports.attempts import Outcome, host_of, outcomes, same_failure, standing_failure
 from reports.cases import Case
 from reports.contrast import ArmResult, Carrier, Contrast, Pairs, contrast_of, merged, pairs_of
 from reports.fingerprints import Table, own_table
-from reports.outside import View, failed_like, of_helper, of_vantage
+from reports.outside import View, completed_tls, failed_like, of_helper, of_vantage
 from reports.page_contrast import PageContrast, page_contrast_of
-from reports.techniques import CUT_OFF, is_special
-from storage.certificate_names import covers
+from reports.techniques import is_special
 from storage.failures import Failure
 from storage.records import (
     Connect,
@@ -161,12 +160,7 @@ class Evidence:
         """
         helped = {address for view in self.helpers for address in view.addresses}
         if self.name == self.site:
-            helped |= {
-                endpoint.rpartition(":")[0].strip("[]")
-                for answer in self.measurement.helpers
-                for endpoint, shaken in answer.handshake.items()
-                if shaken.status
-            }
+            helped |= completed_tls(self.measurement.helpers)
         return helped | self.answers("encrypted")
 
     @cached_property
@@ -185,29 +179,14 @@ class Evidence:
             if address in tried or is_special(address)
         }
 
-    def is_a_strangers(self, address: str) -> bool:
-        """Is an address reserved, or does somebody answer there who is not the site?
+    @cached_property
+    def led_astray_again(self) -> bool:
+        """Did two loads or more end at a false answer, each in its own way?
 
-        An edge of the site's own may break a handshake off, show the site's certificate after its
-        time, or send visitors on to the site's https.
+        Forged addresses are often drawn from a pool, whose hosts fail differently.
         """
-        return is_special(address) or any(
-            step.address == address
-            for step in self.steps
-            if (isinstance(step, Handshake) and self._shown_by_a_stranger(step))
-            or (isinstance(step, Exchange) and self._sent_by_a_stranger(step))
-        )
-
-    def _shown_by_a_stranger(self, step: Handshake) -> bool:
-        if step.valid or not _spoke(step) or step.failure in CUT_OFF:
-            return False
-        expired = step.failure == Failure.TLS_INVALID_CERTIFICATE and bool(step.chain)
-        return not (expired and any(covers(each, self.name) for each in step.chain[0].names))
-
-    def _sent_by_a_stranger(self, step: Exchange) -> bool:
-        location = next((v for key, v in step.headers if key.lower() == "location"), "")
-        own = location.startswith("https:") and same_site(host_of(location), self.name)
-        return step.status is not None and not own
+        loads = [each for each in self.attempts if each.page is None]
+        return sum(a.layer == "dns" or a.address in self.false_answers for a in loads) > 1
 
     @cached_property
     def racing(self) -> bool:
@@ -261,14 +240,6 @@ class Evidence:
 
     # --- experiments -----------------------------------------------------------------------
 
-    @cached_property
-    def contrast_beside(self) -> Contrast:
-        """The contrast in ClientHellos, if made where the system's resolver does not lead."""
-        contrast = self.contrasts("hello")
-        place = contrast.address("name@site")
-        beside = place in self.named_elsewhere and place not in self.answers("system")
-        return contrast if beside else Contrast(results=())
-
     def contrasts(self, carrier: Carrier) -> Contrast:
         """Return the arms of all follow-ups in which the name was carried in this way."""
         records = [self.measurement, *(stored.record for stored in self.case.follow_ups)]
@@ -301,6 +272,12 @@ class Evidence:
             return None
         shown = [s for s in self._handshakes if s.valid is False and s.chain]
         return next((s for s in shown if s.address == failed.address), None)
+
+    @property
+    def strange_chains(self) -> list[Handshake]:
+        """Invalid chains shown for the name in any load, at addresses that others know."""
+        shown = [step for step in self._handshakes if step.valid is False and step.chain]
+        return [step for step in shown if step.address in self.named_elsewhere]
 
     @cached_property
     def foreign_issuer(self) -> str | None:
@@ -354,10 +331,6 @@ class Evidence:
             answer.answered and shown in answer.connect and bool(answer.connect[shown].status)
             for answer in self.measurement.helpers
         )
-
-
-def _spoke(step: Handshake) -> bool:
-    return bool(step.chain or step.bytes_received)
 
 
 def _by_chain(arm: ArmResult, ended_so: bool) -> bool | None:

@@ -13,9 +13,10 @@ from reports.contrast import ArmResult, Contrast
 from reports.evidence import Evidence
 from reports.filter_evidence import CHANCE_DOES, may_be_own_filter
 from reports.name_conditions import lies_by
+from reports.strangers import is_a_strangers
 from reports.techniques import TLS_TECHNIQUES, dns_technique, in_words
 from reports.text import plain
-from storage.records import Exchange, Lookup
+from storage.records import Exchange, Handshake, Lookup
 
 # What a page says of itself: status, title, where it leads, its bytes where it has no title.
 _Signature: TypeAlias = tuple[int | None, str, str, str]
@@ -27,9 +28,15 @@ def hello_blocked(e: Evidence) -> Finding | None:
 
 
 def hello_blocked_beside(e: Evidence) -> Finding | None:
-    """The same experiment at the site's true address, where the resolver leads elsewhere."""
-    contrast = e.contrast_beside
+    """The same experiment, where something else had failed before the name was sent.
+
+    The resolver led elsewhere, or to addresses of which not all are silent.
+    """
+    contrast = e.contrasts("hello")
     if e.failed is None or not contrast.name_alone_decides(e.name):
+        return None
+    led = contrast.address("name@site") in e.answers("system")
+    if led and e.failed.layer in ("tls", "http"):
         return None
     cut = next(arm for arm in contrast.results if arm.arm == "name@site" and arm.passed is False)
     technique = TLS_TECHNIQUES.get(cut.failure or "")
@@ -40,6 +47,7 @@ def hello_blocked_beside(e: Evidence) -> Finding | None:
         "what": in_words(f"tls.{technique}"),
         "site": plain(cut.address),
         "neutral": plain(contrast.address("name@neutral") or ""),
+        "led": "gave" if led else "did not give",
     }
     return Finding(layer="tls", technique=technique, words=words)
 
@@ -52,7 +60,7 @@ def resolver_lies_too(e: Evidence) -> Finding | None:
     address, site = failed.address, beyond.words["site"]
     if failed.layer == "dns" and failed.technique not in CHANCE_DOES:
         return found(failed, site=site)
-    if address is None or address in e.named_elsewhere or not e.is_a_strangers(address):
+    if address is None or address in e.named_elsewhere or not is_a_strangers(e, address):
         return None
     forged = msgspec.structs.replace(failed, layer="dns", technique="forged-address")
     return found(forged, site=site)
@@ -75,10 +83,26 @@ def _name_blocked(e: Evidence) -> Finding | None:
         return None
     if failed.technique == "mitm" and _own_business(e):
         return None
-    if not e.contrast.name_alone_decides(e.name):
+    if not e.contrast.name_alone_decides(e.name) or _one_network_of_servers(e):
         return None
     site, neutral = e.contrast.address("name@site"), e.contrast.address("name@neutral")
     return found(failed, site=plain(site or ""), neutral=plain(neutral or ""))
+
+
+def _one_network_of_servers(e: Evidence) -> bool:
+    """Can both addresses belong to one network of servers that has nothing for the name?
+
+    Such a one completes TLS for the neutral name at the site's address, too, and refuses a name
+    that it does not serve at every address, abroad as well as here.
+    """
+    failed = e.failed
+    shared = any(
+        arm.arm == "neutral@site" and isinstance(arm.step, Handshake) and arm.step.valid
+        for arm in e.contrast.results
+    )
+    if failed is None or not shared or e.reached_abroad:
+        return False
+    return bool(e.failed_abroad) or failed.technique in ("alert", "mitm", "not-tls")
 
 
 def _own_business(e: Evidence) -> bool:
@@ -184,7 +208,7 @@ def _kind_of_answer(e: Evidence) -> str:
 def injected_for_certain(e: Evidence) -> Finding | None:
     """Injection shown by experiment, and it is what the visitor met."""
     failed = e.failed
-    if failed is None or not e.repeated:
+    if failed is None or not (e.repeated or e.led_astray_again):
         return None
     if failed.layer != "dns" and not e.false_answers:
         return None

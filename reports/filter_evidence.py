@@ -5,6 +5,7 @@ from __future__ import annotations
 from reports.attempts import Outcome
 from reports.evidence import Evidence
 from reports.outside import of_vantage
+from reports.strangers import is_a_strangers
 from storage.failures import Failure
 from storage.records import Lookup
 
@@ -46,13 +47,13 @@ def _lies(e: Evidence, lookup: Lookup) -> bool:
     An address that was not tried, or at which nobody answers, may be an edge that others are not
     told of.
     """
-    if lookup.address in FILTERING:
+    if filters_by_itself(lookup):
         return False
     if lookup.failure is not None:
         return lookup.failure == Failure.DNS_NXDOMAIN and bool(e.proven)
     known = e.validated | e.named_elsewhere
     return bool(lookup.answers) and not any(
-        address in known or not (address in e.false_answers or e.is_a_strangers(address))
+        address in known or not (address in e.false_answers or is_a_strangers(e, address))
         for address in lookup.answers
     )
 
@@ -72,6 +73,16 @@ def _met_inside(e: Evidence) -> bool:
         view is not None and view.layer == "dns" and _is_the_same(view.techniques, failed)
         for view in views
     )
+
+
+def filters_by_itself(lookup: Lookup) -> bool:
+    """Can this be what a filtering public resolver answers by itself?
+
+    They deny names or give 0.0.0.0; any other address was given in their place.
+    """
+    if lookup.address not in FILTERING:
+        return False
+    return all(address in ("0.0.0.0", "::") for address in lookup.answers)
 
 
 def _is_the_same(met: frozenset[str], failed: Outcome | None) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from reports.conditions import Finding, found
 from reports.evidence import Evidence
-from reports.filter_evidence import CHANCE_DOES, FILTERING, may_be_own_filter
+from reports.filter_evidence import CHANCE_DOES, filters_by_itself, may_be_own_filter
+from reports.fingerprints import Fingerprint
+from reports.strangers import is_a_strangers
 from reports.techniques import in_words, is_special
 from reports.text import plain
 from storage.failures import Failure
@@ -18,7 +22,7 @@ TROUBLE_OF_A_ZONE = frozenset({6, 7, 8, 9, 10, 11, 12, 22, 23})
 def injected(e: Evidence) -> Finding | None:
     """The race is one kind of evidence, an address that others gave and that works the other."""
     failed = e.failed
-    if failed is None or not (e.repeated and e.racing and e.proven):
+    if failed is None or not (_lied_again(e) and e.racing and e.proven):
         return None
     if e.false_answers:
         said = f"it named {plain(min(e.false_answers))}, which is not the site's"
@@ -27,6 +31,11 @@ def injected(e: Evidence) -> Finding | None:
     else:
         return None
     return Finding(layer="dns", technique="injected", words=_words(e, said=said))
+
+
+def _lied_again(e: Evidence) -> bool:
+    """Did the failure repeat, or were false addresses met again that fail in other ways?"""
+    return e.repeated or e.led_astray_again
 
 
 def _words(e: Evidence, **words: str) -> dict[str, str]:
@@ -65,7 +74,7 @@ def forged_likely(e: Evidence) -> Finding | None:
     public = _public(e)
     # A machine that refuses has no TLS for anybody: pages about blocks often stand on such.
     refused = {s.address for s in e.connects if s.failure == Failure.CONNECTION_REFUSED}
-    telling = {a for a in e.false_answers if a in public | refused or e.is_a_strangers(a)}
+    telling = {a for a in e.false_answers if a in public | refused or is_a_strangers(e, a)}
     if not telling:
         return None
     words = _words(e, address=plain(min(telling)))
@@ -74,18 +83,25 @@ def forged_likely(e: Evidence) -> Finding | None:
 
 def known_address(e: Evidence) -> Finding | None:
     """The address is known as what this country's censors answer, and it is not the site's."""
-    failed, country = e.failed, e.measurement.vantage.country
-    if failed is None or not e.repeated:
+    if e.failed is None or not e.repeated:
         return None
     given = e.answers("system") - e.validated - e.named_elsewhere
-    for answer in [*sorted(given), *sorted(e.further_names)]:
+    known = known_lie(e, [*sorted(given), *sorted(e.further_names)])
+    if known is None:
+        return None
+    answer, row = known
+    words = {"name": plain(e.name), "address": plain(answer), "known": plain(row.name)}
+    return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
+
+
+def known_lie(e: Evidence, answers: Iterable[str]) -> tuple[str, Fingerprint] | None:
+    """Return the first answer that is known as this country's lie, and what is known of it."""
+    country = e.measurement.vantage.country
+    for answer in answers:
         rows = e.fingerprints.of_address(answer)
-        if any(row.is_innocent for row in rows):
-            continue
-        for row in rows:
-            if row.is_artefact_in(country):
-                words = {"name": plain(e.name), "address": plain(answer), "known": plain(row.name)}
-                return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
+        artefact = next((row for row in rows if row.is_artefact_in(country)), None)
+        if artefact is not None and not any(row.is_innocent for row in rows):
+            return answer, artefact
     return None
 
 
@@ -112,7 +128,7 @@ def lies_in_clear(e: Evidence) -> Finding | None:
     failed = e.failed
     if failed is None or failed.secure or failed.layer != "dns" or not e.repeated:
         return None
-    agreed = e.answers("encrypted") & {a for view in e.reached_abroad for a in view.addresses}
+    agreed = agreed_in_clear(e)
     if not agreed or may_be_own_filter(e) or _resolver_says_why(e):
         return None
     if failed.technique in CHANCE_DOES or e.answers("system") & e.named_elsewhere:
@@ -120,12 +136,17 @@ def lies_in_clear(e: Evidence) -> Finding | None:
     return found(failed, address=plain(min(agreed)))
 
 
+def agreed_in_clear(e: Evidence) -> set[str]:
+    """Addresses that an encrypted resolver and a helper that reached the site both give."""
+    return e.answers("encrypted") & {a for view in e.reached_abroad for a in view.addresses}
+
+
 def _public(e: Evidence) -> set[str]:
     """Addresses from public resolvers that do not filter by themselves."""
     return {
         address
         for lookup in e.lookups
-        if lookup.resolver == "udp" and lookup.address not in FILTERING
+        if lookup.resolver == "udp" and not filters_by_itself(lookup)
         for address in lookup.answers
     }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -91,6 +92,22 @@ def _failures(endpoints: Mapping[str, HelperEndpoint]) -> list[str]:
     if any(endpoint.status for endpoint in endpoints.values()):
         return []
     return [endpoint.failure or "" for _, endpoint in sorted(endpoints.items())]
+
+
+def completed_tls(answers: Iterable[HelperAnswer]) -> set[str]:
+    """Return the addresses at which helpers completed TLS, as many as failed there or more.
+
+    They verify chains, so that such an address is the site's; but one of them may lie.
+    """
+    balance: Counter[str] = Counter()
+    completed = set()
+    for answer in answers:
+        for endpoint, shaken in answer.handshake.items():
+            address = endpoint.rpartition(":")[0].strip("[]")
+            balance[address] += 1 if shaken.status else -1
+            if shaken.status:
+                completed.add(address)
+    return {address for address in completed if balance[address] >= 0}
 
 
 def of_vantage(measurement: Measurement) -> View | None:

@@ -7,7 +7,9 @@ from reports.body_text import text_of
 from reports.conditions import Finding
 from reports.evidence import Evidence
 from reports.experiment_conditions import page_forged
+from reports.filter_evidence import may_be_own_filter
 from reports.fingerprints import Fingerprint
+from reports.name_conditions import agreed_in_clear, known_lie, lies_by
 from reports.outside import View
 from reports.techniques import is_special
 from reports.text import plain
@@ -114,12 +116,49 @@ def known_block_page(e: Evidence) -> Finding | None:
     return Finding(layer="http", technique=technique, words=words)
 
 
+def page_at_known_address(e: Evidence) -> Finding | None:
+    """A page in clear that differs from abroad's, from what is known as this country's lie."""
+    page = _page_led_to(e)
+    if page is None:
+        return None
+    known = known_lie(e, [page.address, *sorted(e.further_names)])
+    if known is None:
+        return None
+    answer, row = known
+    words = {"name": plain(e.name), "address": plain(answer), "known": plain(row.name)}
+    return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
+
+
+def page_at_reserved_address(e: Evidence) -> Finding | None:
+    """The same from a reserved address, while authenticated answers agree on another."""
+    page = _page_led_to(e)
+    agreed = agreed_in_clear(e)
+    if page is None or not is_special(page.address) or not agreed or may_be_own_filter(e):
+        return None
+    words = {
+        "name": plain(e.name),
+        "address": plain(page.address),
+        "true": plain(min(agreed)),
+    }
+    return Finding(layer="dns", technique=lies_by(e, "forged-address"), words=words)
+
+
+def _page_led_to(e: Evidence) -> Exchange | None:
+    """A page in clear that came again from where the system's resolver led, and nobody else."""
+    page = _unproven_page(e)
+    if page is None or not page.url.startswith("http:") or altered_plain(e) is None:
+        return None
+    led = page.address in e.answers("system") - e.named_elsewhere
+    again = [each for each in e.pages if each.address in e.answers("system") - e.named_elsewhere]
+    return page if led and len(again) >= _AGAIN else None
+
+
 def likely_block_page(e: Evidence) -> Finding | None:
     """A page or redirect in clear that is known elsewhere, repeated, and other than abroad."""
     rows, technique = _known(e)
     # A product's or an institution's notice may be the volunteer's own network's.
     known = next((r for r in rows if r.is_trusted and r.scope not in ("prod", "inst")), None)
-    if known is None or not e.reached_abroad or _same_abroad(e) or not _came_again(e):
+    if known is None or not e.reached_abroad or _same_abroad(e) or not _known_again(e):
         return None
     words = {"name": plain(e.site), "known": plain(known.name), "source": plain(known.source)}
     return Finding(layer="http", technique=technique, words=words)
@@ -131,7 +170,10 @@ def altered_for_certain_places(e: Evidence) -> Finding | None:
     So neither the visitor's country nor a change in these minutes explains it.
     """
     page = _unproven_page(e)
-    if page is None or not _came_again(e) or altered_plain(e) is None:
+    if page is None or altered_plain(e) is None or _refused(page) or (page.status or 0) >= 500:
+        return None
+    differing = [each for each in e.pages if not any(_agrees(each, view) for view in e.abroad)]
+    if len(differing) < _AGAIN:
         return None
     same = [i for i in e.reached_inside for a in e.abroad if a.reached and _alike(i, a)]
     if not same:
@@ -146,15 +188,20 @@ def _known(e: Evidence) -> tuple[list[Fingerprint], str]:
     rows: list[Fingerprint] = []
     technique = "block-page"
     for page in e.unproven_pages:
-        rows += e.fingerprints.of_text("title", page.title or "")
-        headers = e.fingerprints.of_headers(page.headers)
-        if any(row.place == "header.location" for row in headers):
-            technique = "redirect"
-        rows += headers
-        body = e.case.bodies.get(page.body or "")
-        if body is not None:
-            rows += e.fingerprints.of_text("body", text_of(body, page.headers))
+        found, how = _known_of(e, page)
+        rows += found
+        technique = how if found and how == "redirect" else technique
     return ([] if any(row.is_innocent for row in rows) else rows), technique
+
+
+def _known_of(e: Evidence, page: Exchange) -> tuple[list[Fingerprint], str]:
+    headers = e.fingerprints.of_headers(page.headers)
+    rows = [*e.fingerprints.of_text("title", page.title or ""), *headers]
+    body = e.case.bodies.get(page.body or "")
+    if body is not None:
+        rows += e.fingerprints.of_text("body", text_of(body, page.headers))
+    redirects = any(row.place == "header.location" for row in headers)
+    return rows, "redirect" if redirects else "block-page"
 
 
 def _same_abroad(e: Evidence) -> bool:
@@ -162,8 +209,12 @@ def _same_abroad(e: Evidence) -> bool:
     return page is not None and any(_agrees(page, view) for view in e.abroad)
 
 
-def _came_again(e: Evidence) -> bool:
-    return len([a for a in e.attempts if a.page is not None or e.failed is not None]) >= 2
+def _known_again(e: Evidence) -> bool:
+    """Did what is known come in more loads than one?"""
+    return len({page.attempt for page in e.unproven_pages if _known_of(e, page)[0]}) >= _AGAIN
+
+
+_AGAIN = 2  # loads: what came once may have been a moment's
 
 
 def _alike(one: View, other: View) -> bool:

@@ -27,11 +27,12 @@ PROOF: tuple[Rule, ...] = (
         certainty="confirmed",
         layer="tls",
         weight=3.0,
-        needs="The contrast experiment, in ClientHellos, at an address that helpers or encrypted "
-        "resolvers give, while the system's resolver leads elsewhere and its way fails too.",
-        reason="Only the name decides: for {name} {what}, at the site's address {site}, which the "
-        "system's resolver did not give, and at the unrelated address {neutral} alike, while other "
-        "names passed at both.",
+        needs="The contrast experiment, in ClientHellos, at an address that the system's resolver "
+        "did not give, or at one of several that it did, while loads failed before the name was "
+        "sent: by the resolver's answer, or unopened.",
+        reason="Only the name decides: for {name} {what}, at the address {site}, which the "
+        "system's resolver {led}, and at the unrelated address {neutral} alike, while other names "
+        "passed at both.",
         condition=experiments.hello_blocked_beside,
     ),
     Rule(
@@ -95,6 +96,19 @@ PROOF: tuple[Rule, ...] = (
         condition=name_conditions.known_address,
     ),
     Rule(
+        id="dns.page-at-known-address",
+        status="blocked",
+        certainty="confirmed",
+        layer="dns",
+        weight=1.78,
+        needs="A page in clear, in two loads, that differs from every helper's and came from an "
+        "address that only the system's resolver gave; that address, or the further name that it "
+        "led to, is known as what this country's censors answer.",
+        reason="The resolver led to {address} for {name}, known as a forged answer of this country "
+        "({known}), and another page came from there than views from abroad got.",
+        condition=page_conditions.page_at_known_address,
+    ),
+    Rule(
         id="dns.forged-artefact",
         status="blocked",
         certainty="confirmed",
@@ -113,10 +127,11 @@ PROOF: tuple[Rule, ...] = (
         layer="tls",
         technique="mitm",
         weight=3.0,
-        needs="A chain by an authority that calls itself a known state authority, at an address "
-        "that others know as the site's, while the site is reached from abroad.",
+        needs="In any load a chain by an authority that calls itself a known state authority, at "
+        "an address that others know as the site's, while the site is reached from abroad or by "
+        "another network of the country.",
         reason="The certificate shown for {name} was issued by “{issuer}”, while the site was "
-        "reached from abroad at the same time.",
+        "reached {where} at the same time.",
         condition=conditions.state_interception,
     ),
 )

@@ -73,6 +73,17 @@ REST: tuple[Rule, ...] = (
         condition=partial.some_addresses,
     ),
     Rule(
+        id="tls.state-chain-seen",
+        status=None,
+        layer="tls",
+        technique="mitm",
+        weight=3.0,
+        needs="The page came; in some load a chain as for `tls.state-interception` was shown.",
+        reason="On one connection the certificate shown for {name} was issued by “{issuer}”, while "
+        "the site was reached {where} at the same time.",
+        condition=conditions.state_chain_seen,
+    ),
+    Rule(
         id="tls.some-connections",
         status=None,
         layer="tls",

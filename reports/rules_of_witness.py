@@ -115,6 +115,18 @@ WITNESS: tuple[Rule, ...] = (
         condition=name_conditions.lies_in_clear,
     ),
     Rule(
+        id="dns.page-at-reserved",
+        status="blocked",
+        certainty="likely",
+        layer="dns",
+        weight=1.78,
+        needs="The same page from a reserved address, which is no filter at home, while an "
+        "encrypted resolver and a helper that reached the site agree on another address.",
+        reason="The resolver gave {address} for {name}, which can belong to no public site; from "
+        "there another page came than views from abroad got at {true}.",
+        condition=page_conditions.page_at_reserved_address,
+    ),
+    Rule(
         id="tls.interception",
         status="blocked",
         certainty="likely",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -54,6 +55,15 @@ def later(start: str, seconds: float) -> str:
 def chain(*names: str, issuer: str = "CN=Trusted CA") -> list[Certificate]:
     """Return a chain of one certificate for `names`."""
     return [Certificate(sha256="ab" * 32, subject=f"CN={names[0]}", issuer=issuer, names=[*names])]
+
+
+# Arms that send a name to a server which does not know it: it shows the certificate it has.
+AWAY: tuple[Arm, ...] = ("neutral@site", "none@site", "foreign@neutral", "name@neutral")
+STRANGERS: dict[str, Any] = {
+    "tls": "ssl_invalid_hostname",
+    "certificates": chain("default.example"),
+    "valid": False,
+}
 
 
 def lookup(
@@ -223,14 +233,12 @@ def arms(
     for number, (arm, sent, address) in enumerate(plan, start=1):
         if arm in left_out:
             continue
+        if arm in failing:
+            how: dict[str, Any] = {"tls": failure, "bytes_received": 0}
+        else:
+            how = {"bytes_received": 3000, **(STRANGERS if arm in AWAY else {})}
         steps += connection(
-            arm=arm,
-            name=sent,
-            address=address,
-            number=number,
-            attempt=attempt,
-            tls=failure if arm in failing else None,
-            bytes_received=0 if arm in failing else 3000,
+            arm=arm, name=sent, address=address, number=number, attempt=attempt, **how
         )
     return steps
 

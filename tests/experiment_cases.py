@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -16,12 +17,14 @@ from storage.records import (
     Step,
 )
 from tests.cases import (
+    AWAY,
     DOH,
     FIELD,
     NAME,
     NEUTRAL,
     SITE,
     START,
+    STRANGERS,
     chain,
     connection,
     loads,
@@ -101,8 +104,10 @@ def requests(forged: Sequence[Arm], **how: object) -> list[Step]:
 def hellos(failing: Sequence[Arm], **how: object) -> list[Step]:
     steps: list[Step] = []
     for number, (arm, name, address) in enumerate(ARMS, start=20):
-        given = how if arm in failing else {}
-        steps += connection(arm=arm, name=name, address=address, number=number, **given)  # type: ignore[arg-type]
+        given: dict[str, Any] = STRANGERS if arm in AWAY else {}
+        if arm in failing:
+            given = how
+        steps += connection(arm=arm, name=name, address=address, number=number, **given)
     return steps
 
 

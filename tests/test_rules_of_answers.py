@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
 
 from reports.verdicts import judge
 from storage.records import Arm, Connect, Exchange, HelperAnswer, Step, Verdict
-from tests.cases import NAME, SITE, START, TIMEOUT, case, essence, helper, measurement
+from tests.cases import (
+    NAME,
+    NEIGHBOUR,
+    SITE,
+    START,
+    TIMEOUT,
+    case,
+    connection,
+    essence,
+    helper,
+    lookup,
+    measurement,
+)
 from tests.experiment_cases import ARMS, NAMED, PLAIN, answer, clear_loads
 
 RESET = "connection_reset"
@@ -246,3 +259,54 @@ def test_a_page_that_stops_while_its_head_comes_needs_a_long_transfer_beside_it(
     assert stopped(cut).status == "inconclusive"
     beside = [*transfers(["name@site"]), *cut]
     assert essence(stopped(beside)) == ("blocked", "http", "stalled", "likely")
+
+
+# --- what another network of the country got ----------------------------------------------------
+
+
+def one_load(attempt: int = 0, **how: Any) -> list[Step]:
+    given: dict[str, Any] = {"title": "Notice", "body_bytes": 900, **how}
+    return [
+        lookup(attempt=attempt),
+        *connection(secure=False, attempt=attempt, number=attempt + 1, **given),
+    ]
+
+
+GOT = measurement(one_load(title="Foreign Policy", body_bytes=20_000), url=PLAIN, vantage=NEIGHBOUR)
+
+
+def seen(*shown: dict[str, Any]) -> Verdict:
+    steps = [step for attempt, how in enumerate(shown) for step in one_load(attempt, **how)]
+    return judge(case(measurement(steps, url=PLAIN, helpers=[helper()]), witnesses=[GOT]))
+
+
+def test_a_page_that_another_network_got_whole_was_changed_on_the_way() -> None:
+    assert seen({}, {}, {}).rules[0] == "http.altered-here"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        [{"status": 403}] * 3,  # the server refuses this address alone
+        [{"status": 429}] * 3,
+        [{"status": 503}] * 3,
+        [{"status": 503, "headers": [("cf-mitigated", "challenge")]}] * 3,
+        [{}, {"title": "Foreign Policy", "body_bytes": 20_000}],  # a moment's
+    ],
+)
+def test_a_refusal_or_what_came_once_was_not_changed_on_the_way(
+    shown: list[dict[str, Any]],
+) -> None:
+    assert seen(*shown).status != "blocked"
+
+
+def test_a_notice_in_place_of_every_page_is_about_no_name() -> None:
+    record = measurement(clear_loads(title="Pay"), url=PLAIN, helpers=WHOLE)
+    changed = [
+        msgspec.structs.replace(step, title="Pay") if isinstance(step, Exchange) else step
+        for step in turns(length=900)
+    ]
+    other = [answer(arm, name, address, title=arm) for arm, name, address in ARMS]
+    every = [answer(arm, name, address, title="Pay") for arm, name, address in ARMS]
+    assert judge(case(record, contrast=[*other, *changed])).rules[0] == "http.answer-altered"
+    assert judge(case(record, contrast=[*every, *changed])).status != "blocked"

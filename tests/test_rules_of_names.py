@@ -12,6 +12,7 @@ from reports.verdicts import judge
 from storage.records import (
     Arm,
     Exchange,
+    HelperAnswer,
     HelperEndpoint,
     Line,
     Lookup,
@@ -22,6 +23,7 @@ from storage.records import (
 )
 from tests.cases import (
     DOH,
+    FIELD,
     FORGED,
     NAME,
     NEIGHBOUR,
@@ -435,3 +437,111 @@ def test_a_stranger_at_a_false_address_is_named_beside_a_name_that_is_cut_off(
     verdict = judge(case(measurement(steps, helpers=[helper()]), contrast=arms()))
     assert essence(verdict) == ("blocked", "tls", "timeout", "confirmed")
     assert verdict.interference == ["tls.timeout", *([seen] if seen else [])]
+
+
+# --- lies that are drawn from a pool, and lies with a page --------------------------------------
+
+POOL = ("31.13.94.37", "162.125.2.5", "104.244.46.85")
+ENDINGS: tuple[dict[str, Any], ...] = ({"tcp": TIMEOUT}, FOREIGN, {"tls": RESET})
+
+
+def rotated(addresses: Sequence[str], *, racing: bool = True) -> list[Step]:
+    """Return loads that each meet another answer and end in another way; the true one works."""
+    steps: list[Step] = [lookup(resolver=DOH), *connection(number=9)]
+    for attempt, (address, ending) in enumerate(zip(addresses, ENDINGS, strict=True)):
+        replies = [(address,), (SITE,)] if racing else [(address,)]
+        steps.append(lookup([address], attempt=attempt, replies=replies))
+        steps += connection(address=address, attempt=attempt, number=attempt + 1, **ending)
+    return steps
+
+
+def test_false_addresses_that_fail_each_in_its_own_way_are_one_lie() -> None:
+    record = measurement(rotated(POOL), helpers=[helper()])
+    assert essence(judge(case(record))) == ("blocked", "dns", "injected", "likely")
+    proved = judge(case(record, contrast=questions(["neutral@site", *NAMED])))
+    assert essence(proved) == ("blocked", "dns", "injected", "confirmed")
+
+
+def test_other_edges_that_fail_each_in_its_own_way_are_no_lie() -> None:
+    views = [helper(dns=[SITE, *POOL])]
+    quiet = measurement(rotated(POOL, racing=False), helpers=[helper()])
+    assert judge(case(quiet)).certainty == "suspected"  # nothing raced, nothing was injected
+    assert judge(case(measurement(rotated(POOL), helpers=views))).certainty == "suspected"
+
+
+def served(
+    address: str,
+    *,
+    country: str = "KZ",
+    title: str = "Notice",
+    known: Sequence[str] = (SITE,),
+    line: Line = UP,
+) -> Verdict:
+    """Judge three loads in clear of a page from where the resolver led."""
+    steps: list[Step] = [lookup(known, resolver=DOH, rcode=0)]
+    for attempt in range(3):
+        steps += [lookup([address], attempt=attempt)]
+        steps += connection(
+            address=address, secure=False, attempt=attempt, number=attempt + 1, title=title
+        )
+    vantage = msgspec.structs.replace(FIELD, country=country)
+    views = [helper(), helper(url="https://helper-two.example/")]
+    return judge(case(measurement(steps, url=IN_CLEAR, helpers=views, vantage=vantage, line=line)))
+
+
+def test_a_page_from_a_known_false_address_is_an_artefact_in_its_country() -> None:
+    verdict = served("10.10.34.36", country="IR")
+    assert essence(verdict) == ("blocked", "dns", "forged-address", "confirmed")
+    assert verdict.rules[0] == "dns.page-at-known-address"
+    assert served("10.10.34.36", country="IR", title="Foreign Policy").status != "blocked"
+
+
+def test_a_page_from_a_reserved_address_is_a_lie_where_others_agree_on_another() -> None:
+    verdict = served("10.99.1.1")
+    assert essence(verdict) == ("blocked", "dns", "forged-address", "likely")
+    assert verdict.rules[0] == "dns.page-at-reserved"
+    assert served("10.99.1.1", known=[]).certainty == "suspected"
+    assert served("10.99.1.1", line=AT_HOME).certainty == "suspected"
+    assert served(FORGED).certainty == "suspected"  # it may be a country's own edge
+
+
+@pytest.mark.parametrize(
+    ("answers", "certainty"),
+    [(["0.0.0.0"], "suspected"), (["10.10.34.36"], "confirmed"), (["127.0.0.1"], "confirmed")],
+)
+def test_what_no_filter_says_was_said_in_a_filtering_resolvers_place(
+    answers: list[str], certainty: str
+) -> None:
+    steps: list[Step] = [
+        msgspec.structs.replace(lookup(answers, resolver="udp"), address="9.9.9.9")
+    ]
+    for attempt in range(3):
+        steps += [lookup(answers, attempt=attempt), lookup(resolver=DOH, attempt=attempt)]
+        steps += connection(address=answers[0], tcp=TIMEOUT, attempt=attempt, number=8)
+        steps += connection(attempt=attempt, number=9)
+    verdict = judge(case(measurement(steps, line=AT_HOME, helpers=[helper()])))
+    assert verdict.certainty == certainty
+
+
+def test_one_helper_that_contradicts_two_clears_no_false_address() -> None:
+    there = f"{FORGED}:443"
+
+    def view(reached: bool) -> HelperAnswer:
+        one = helper()
+        shaken = {**one.handshake, there: HelperEndpoint(status=reached)}
+        return msgspec.structs.replace(one, handshake=shaken)
+
+    steps = at_edge(*STRANGER)
+    liar = measurement(steps, helpers=[view(False), view(False), view(True)])
+    assert judge(case(liar)).certainty == "likely"
+    tie = measurement(steps, helpers=[view(False), view(True)])
+    assert judge(case(tie)).certainty == "suspected"
+
+
+def test_a_name_cut_off_at_an_address_of_a_pool_is_confirmed_though_others_were_silent() -> None:
+    steps = [each for each in rotated([*POOL[:2], SITE]) if each not in connection(number=9)]
+    record = measurement(steps, helpers=[helper()])
+    assert judge(case(record)).certainty == "suspected"
+    verdict = judge(case(record, contrast=arms(failure=RESET)))
+    assert essence(verdict) == ("blocked", "tls", "reset", "confirmed")
+    assert "which the system's resolver gave" in verdict.reasons[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,15 +13,21 @@ from storage.records import (
     Arm,
     Exchange,
     Handshake,
+    Step,
     Verdict,
 )
 from tests.cases import (
+    DOH,
     NAME,
+    NEIGHBOUR,
     TIMEOUT,
     case,
+    chain,
+    connection,
     essence,
     helper,
     loads,
+    lookup,
     measurement,
 )
 from tests.experiment_cases import (
@@ -191,3 +198,87 @@ def test_a_forged_page_of_the_true_ones_length_is_still_forged() -> None:
     assert judge(case(record)).rules == ["http.agrees"]
     forged = judge(case(record, contrast=requests(NAMED, **how)))
     assert essence(forged) == ("blocked", "http", "block-page", "confirmed")
+
+
+# --- a state's authority, whatever the other loads met ------------------------------------------
+
+STATE: dict[str, Any] = {
+    **STRANGE,
+    "certificates": chain(
+        NAME, issuer="C=KZ,O=ISCA,CN=Information Security Certification Authority"
+    ),
+}
+
+
+def once(*others: dict[str, Any]) -> list[Step]:
+    """Return loads of which the first is intercepted by a state's authority."""
+    steps = [lookup(resolver=DOH), lookup(), *connection(**STATE)]
+    for attempt, how in enumerate(others, start=1):
+        steps += [lookup(attempt=attempt)]
+        steps += connection(attempt=attempt, number=attempt + 1, **how)
+    return steps
+
+
+def test_a_states_authority_tells_though_the_other_loads_were_cut_off() -> None:
+    cut = measurement(once({"tls": TIMEOUT}, {"tls": TIMEOUT}), helpers=[helper()])
+    verdict = judge(case(cut))
+    assert essence(verdict) == ("blocked", "tls", "mitm", "confirmed")
+    assert verdict.rules[0] == "tls.state-interception"
+
+
+def test_a_states_authority_is_remarked_on_where_the_page_came_after_all() -> None:
+    seen = judge(case(measurement(once({}), helpers=[helper()])))
+    assert (seen.status, seen.interference) == ("accessible", ["tls.mitm"])
+
+
+def test_a_states_authority_needs_the_site_elsewhere_at_the_same_time() -> None:
+    steps = once(STATE, STATE)
+    alone = judge(case(measurement(steps)))
+    assert alone.certainty == "suspected"
+    inside = judge(case(measurement(steps), witnesses=[measurement(loads(1), vantage=NEIGHBOUR)]))
+    assert essence(inside) == ("blocked", "tls", "mitm", "confirmed")
+    assert "reached from another network of the country" in inside.reasons[0]
+
+
+def test_an_unknown_authority_that_honest_helpers_meet_too_is_no_interception() -> None:
+    views = [
+        helper(False, layer="tls", failure="ssl_unknown_authority"),
+        helper(url="https://liar.example/"),
+    ]
+    steps = [*strange_loads()]
+    contrast = hellos(["name@site"], **STRANGE)
+    assert judge(case(measurement(steps, helpers=[helper()]), contrast=contrast)).certainty == (
+        "likely"
+    )
+    assert judge(case(measurement(steps, helpers=views), contrast=contrast)).status != "blocked"
+
+
+# --- two addresses of one network of servers ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "failure"),
+    [
+        ({"tls": "ssl_alert_received", "bytes_received": 7}, "ssl_alert_received"),
+        ({"tls": "eof_error", "bytes_received": 0}, "eof_error"),
+    ],
+)
+def test_servers_that_have_nothing_for_a_name_refuse_it_everywhere(
+    how: dict[str, Any], failure: str
+) -> None:
+    """A network of servers knows the neutral name at the site's address, too."""
+    views = [helper(False, layer="tls", failure=failure)]
+    contrast = hellos(NAMED, **how)
+    apart = judge(case(measurement(loads(3, **how), helpers=[helper()]), contrast=contrast))
+    assert essence(apart)[0::3] == ("blocked", "confirmed")
+    shared = [
+        msgspec.structs.replace(step, valid=True, failure=None)
+        if isinstance(step, Handshake) and step.arm == "neutral@site"
+        else step
+        for step in contrast
+    ]
+    assert (
+        judge(case(measurement(loads(3, **how), helpers=views), contrast=shared)).status == "down"
+    )
+    here = judge(case(measurement(loads(3, **how), helpers=[helper()]), contrast=shared))
+    assert essence(here)[0::3] == ("blocked", "confirmed")  # abroad they do not refuse it
