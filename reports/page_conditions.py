@@ -92,6 +92,8 @@ def unremarkable_plain(e: Evidence) -> Finding | None:
         return None
     if page_forged(e) is not None or known_block_page(e) is not None:
         return None
+    if page_at_known_address(e) is not None:
+        return None
     return Finding(words={"name": plain(e.name), "status": str(page.status)})
 
 
@@ -117,9 +119,9 @@ def known_block_page(e: Evidence) -> Finding | None:
 
 
 def page_at_known_address(e: Evidence) -> Finding | None:
-    """A page in clear that differs from abroad's, from what is known as this country's lie."""
+    """A page in clear that nobody abroad got, from what is known as this country's lie."""
     page = _page_led_to(e)
-    if page is None:
+    if page is None or _same_abroad(e):
         return None
     known = known_lie(e, [page.address, *sorted(e.further_names)])
     if known is None:
@@ -133,7 +135,9 @@ def page_at_reserved_address(e: Evidence) -> Finding | None:
     """The same from a reserved address, while authenticated answers agree on another."""
     page = _page_led_to(e)
     agreed = agreed_in_clear(e)
-    if page is None or not is_special(page.address) or not agreed or may_be_own_filter(e):
+    if page is None or altered_plain(e) is None or not is_special(page.address):
+        return None
+    if not agreed or may_be_own_filter(e):
         return None
     words = {
         "name": plain(e.name),
@@ -146,7 +150,7 @@ def page_at_reserved_address(e: Evidence) -> Finding | None:
 def _page_led_to(e: Evidence) -> Exchange | None:
     """A page in clear that came again from where the system's resolver led, and nobody else."""
     page = _unproven_page(e)
-    if page is None or not page.url.startswith("http:") or altered_plain(e) is None:
+    if page is None or not page.url.startswith("http:"):
         return None
     led = page.address in e.answers("system") - e.named_elsewhere
     again = [each for each in e.pages if each.address in e.answers("system") - e.named_elsewhere]

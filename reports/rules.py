@@ -14,7 +14,7 @@ from reports.rules_of_rest import REST
 from reports.rules_of_witness import WITNESS
 from storage.records import Verdict
 
-RULES_VERSION = "2026.11.16"
+RULES_VERSION = "2026.11.17"
 
 # Weights without another source are those fitted on the hand-labelled set of the field's largest
 # public data (log10 likelihood ratios: certificate valid -1.08, TLS reset with a good control

@@ -101,11 +101,11 @@ PROOF: tuple[Rule, ...] = (
         certainty="confirmed",
         layer="dns",
         weight=1.78,
-        needs="A page in clear, in two loads, that differs from every helper's and came from an "
+        needs="A page in clear, in two loads, that no view from abroad got and that came from an "
         "address that only the system's resolver gave; that address, or the further name that it "
         "led to, is known as what this country's censors answer.",
-        reason="The resolver led to {address} for {name}, known as a forged answer of this country "
-        "({known}), and another page came from there than views from abroad got.",
+        reason="The page of {name} came from where the resolver led, {address}, which is known as "
+        "a forged answer of this country ({known}).",
         condition=page_conditions.page_at_known_address,
     ),
     Rule(

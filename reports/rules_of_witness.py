@@ -120,8 +120,9 @@ WITNESS: tuple[Rule, ...] = (
         certainty="likely",
         layer="dns",
         weight=1.78,
-        needs="The same page from a reserved address, which is no filter at home, while an "
-        "encrypted resolver and a helper that reached the site agree on another address.",
+        needs="A page in clear, in two loads, that differs from every helper's and came from a "
+        "reserved address, which is no filter at home, while an encrypted resolver and a helper "
+        "that reached the site agree on another address.",
         reason="The resolver gave {address} for {name}, which can belong to no public site; from "
         "there another page came than views from abroad got at {true}.",
         condition=page_conditions.page_at_reserved_address,

@@ -11,6 +11,7 @@ from reports.verdicts import judge
 from storage.records import HelperAnswer, Line, Step
 from tests.cases import (
     DOH,
+    FIELD,
     FORGED,
     SITE,
     TIMEOUT,
@@ -37,7 +38,7 @@ from tests.experiment_cases import (
     strange_loads,
 )
 from tests.test_rules_of_answers import RESET, begun, names, transfers, turns
-from tests.test_rules_of_names import questions, twice_blocked
+from tests.test_rules_of_names import led_to, questions, twice_blocked
 
 HELPERS = [helper(title="News"), helper(title="News", url="https://helper-two.example/")]
 NOT_HOME = Line(state="up", ipv4=True, resolver_at_home=False)
@@ -87,6 +88,8 @@ ROWS: list[tuple[str, list[Step], str, list[Step], Sequence[str | None]]] = [
      ("suspected", "suspected", "suspected", "likely")),
     ("lie and cut", twice_blocked().steps, "", arms(),
      ("suspected", "suspected", "confirmed", "confirmed")),
+    ("known page", led_to("195.175.254.2").steps, PLAIN, [], ("confirmed",) * 4),
+    ("reserved page", led_to("10.99.1.1").steps, PLAIN, [], (None, "likely", None, "likely")),
     ("cut", clear_loads(failure=RESET), PLAIN,
      [*names(["name@site"], RESET), *turns(failure=RESET)],
      ("suspected", "suspected", "suspected", "likely")),
@@ -104,10 +107,14 @@ ROWS: list[tuple[str, list[Step], str, list[Step], Sequence[str | None]]] = [
 def test_no_tier_is_surer_or_less_sure_than_documented(
     row: tuple[str, list[Step], str, list[Step], Sequence[str | None]], column: int
 ) -> None:
-    _, steps, url, follow_up, expected = row
+    name, steps, url, follow_up, expected = row
     helpers: list[HelperAnswer] = HELPERS if column % 2 else []
     record = measurement(
-        steps, url=url or "https://foreignpolicy.com/", line=NOT_HOME, helpers=helpers
+        steps,
+        url=url or "https://foreignpolicy.com/",
+        line=NOT_HOME,
+        helpers=helpers,
+        vantage=msgspec.structs.replace(FIELD, country="TR") if name == "known page" else FIELD,
     )
     found = case(record, contrast=follow_up if column > 1 else [])
     found = msgspec.structs.replace(found, round=round_with(*neutral_site()))

@@ -469,15 +469,10 @@ def test_other_edges_that_fail_each_in_its_own_way_are_no_lie() -> None:
     assert judge(case(measurement(rotated(POOL), helpers=views))).certainty == "suspected"
 
 
-def served(
-    address: str,
-    *,
-    country: str = "KZ",
-    title: str = "Notice",
-    known: Sequence[str] = (SITE,),
-    line: Line = UP,
-) -> Verdict:
-    """Judge three loads in clear of a page from where the resolver led."""
+def led_to(
+    address: str, *, country: str = "KZ", title: str = "Notice", known: Sequence[str] = (SITE,)
+) -> Measurement:
+    """Return three loads in clear of a page from where the resolver led."""
     steps: list[Step] = [lookup(known, resolver=DOH, rcode=0)]
     for attempt in range(3):
         steps += [lookup([address], attempt=attempt)]
@@ -486,7 +481,11 @@ def served(
         )
     vantage = msgspec.structs.replace(FIELD, country=country)
     views = [helper(), helper(url="https://helper-two.example/")]
-    return judge(case(measurement(steps, url=IN_CLEAR, helpers=views, vantage=vantage, line=line)))
+    return measurement(steps, url=IN_CLEAR, helpers=views, vantage=vantage)
+
+
+def served(address: str, *, line: Line = UP, **how: Any) -> Verdict:
+    return judge(case(msgspec.structs.replace(led_to(address, **how), line=line)))
 
 
 def test_a_page_from_a_known_false_address_is_an_artefact_in_its_country() -> None:
@@ -494,6 +493,10 @@ def test_a_page_from_a_known_false_address_is_an_artefact_in_its_country() -> No
     assert essence(verdict) == ("blocked", "dns", "forged-address", "confirmed")
     assert verdict.rules[0] == "dns.page-at-known-address"
     assert served("10.10.34.36", country="IR", title="Foreign Policy").status != "blocked"
+    nobody = msgspec.structs.replace(led_to("195.175.254.2", country="TR"), helpers=[])
+    assert judge(case(nobody)).certainty == "confirmed"
+    elsewhere = msgspec.structs.replace(led_to("195.175.254.2", country="SE"), helpers=[])
+    assert judge(case(elsewhere)).status == "accessible"  # nobody can say what else came
 
 
 def test_a_page_from_a_reserved_address_is_a_lie_where_others_agree_on_another() -> None:
