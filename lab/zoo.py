@@ -85,6 +85,7 @@ def run_zoo(
                     told(done.result())
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                run.stopped.set()
                 for process in list(run.measuring):
                     process.kill()
                 raise
@@ -98,24 +99,28 @@ class Run:
     pki: Pki
     folder: Path
     measuring: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    stopped: threading.Event = field(default_factory=threading.Event)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def one(self, scenario: Scenario, seed: int = _SEED) -> Result:
         """Measure one scenario's first target, and check the symptoms apart from that."""
         with self._turn:
-            _take_breath()
+            if not self.stopped.is_set():
+                _take_breath()
         began = time.monotonic()
         database = self.folder / f"{scenario.name}-{self.tier}-{seed}.db"
         verdict, trouble, symptoms = None, "", list[Symptom]()
         try:
+            if self.stopped.is_set():
+                raise LabUnavailable("the run was stopped")
             with World(scenario, seed=seed, pki=self.pki) as world:
                 verdict, trouble = self._measure(world, database)
-                if not _remembers(scenario):
+                if not _remembers(scenario) and not self.stopped.is_set():
                     symptoms = check_symptoms(world)
-            if _remembers(scenario):
+            if _remembers(scenario) and not self.stopped.is_set():
                 with World(scenario, seed=seed, pki=self.pki) as world:
                     symptoms = check_symptoms(world)
-        except LabUnavailable as error:  # it was there at the start: this machine is too busy now
+        except LabUnavailable as error:  # this machine is too busy by now, or all was stopped
             trouble = str(error)
         return Result(
             name=scenario.name,
@@ -141,6 +146,8 @@ class Run:
             env=os.environ | world.environment(world.clients[0]) | {"SITEWATCH_CONSENT": "yes"},
         )
         self.measuring.add(process)
+        if self.stopped.is_set():  # the others were ended before this one began
+            process.kill()
         try:
             output, errors = process.communicate(timeout=_SECONDS)
         except subprocess.TimeoutExpired:

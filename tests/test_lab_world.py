@@ -237,6 +237,27 @@ def test_the_zoo_leaves_nothing_when_it_is_killed(tmp_path: Path) -> None:
     assert left == []
 
 
+def test_the_zoo_begins_no_more_worlds_when_it_is_stopped(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "lab.zoo", "dns-instead-*", "--jobs", "12", "--tier", "probing"]
+    kept = tmp_path / "kept.jsonl"
+    argv += ["--output", str(tmp_path / "record"), "--into", str(kept)]
+    (tmp_path / "own").mkdir()
+    environment = IN_CHECKOUT | {"TMPDIR": str(tmp_path / "own")}
+    with subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + _PROMPT_SECONDS
+        while not (serving := keepers(tmp_path)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.terminate()
+        try:
+            code = process.wait(timeout=_PROMPT_SECONDS)
+        finally:
+            process.kill()
+    assert serving
+    assert code == 130
+    assert not kept.exists()  # a world that was ended has no verdict to be kept
+    assert wait_until_gone(tmp_path) == []
+
+
 def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "lab", *arguments]
     return subprocess.run(
