@@ -34,6 +34,12 @@ def is_forbidden(address: str) -> bool:
     )
 
 
+def is_public(address: str) -> bool:
+    """Tell whether an address can be a public site's: no local network's, none that is reserved."""
+    parsed = ipaddress.ip_address(address)
+    return parsed.is_global and not parsed.is_multicast
+
+
 def same_operator(one: str, other: str) -> bool:
     """Guess whether two addresses belong to one operator: the same /16, or /32 in IPv6."""
     if family_of(one) is not family_of(other):

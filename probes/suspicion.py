@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from probes.addresses import endpoint
+from probes.addresses import endpoint, is_public
 from storage.failures import Failure
 from storage.records import (
     Connect,
@@ -133,9 +133,12 @@ def unknown_addresses(steps: Sequence[Step], helpers: Iterable[HelperAnswer]) ->
 
 
 def _agreed(helpers: Iterable[HelperAnswer]) -> list[str]:
-    """Return the addresses that two helpers or more gave for the first name."""
+    """Return the public addresses that two helpers or more gave for the first name.
+
+    No word from abroad leads into the volunteer's own network.
+    """
     said = Counter(address for helper in helpers for address in dict.fromkeys(helper.dns))
-    return [address for address, times in said.items() if times >= _WITNESSES]
+    return [each for each, times in said.items() if times >= _WITNESSES and is_public(each)]
 
 
 def failed_request(

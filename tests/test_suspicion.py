@@ -160,6 +160,8 @@ def unresolved(*helpers: Sequence[str]) -> tuple[list[Step], list[HelperAnswer]]
         ([[SITE], [NEUTRAL]], []),
         ([[FORGED], [FORGED]], []),  # nothing new
         ([[SITE, SITE]], []),
+        ([["192.168.1.1", "::1"], ["192.168.1.1", "::1"]], []),  # the volunteer's own network
+        ([["224.0.0.1", "fd00::1"], ["224.0.0.1", "fd00::1"]], []),
     ],
 )
 def test_only_what_two_helpers_know_is_tried(known: list[list[str]], tried: list[str]) -> None:
