@@ -9,10 +9,12 @@ import pytest
 
 from reports.verdicts import judge
 from storage.records import HelperAnswer, Line, Step
+from tests.answer_cases import begun, names, transfers, turns
 from tests.cases import (
     DOH,
     FIELD,
     FORGED,
+    RESET,
     SITE,
     TIMEOUT,
     arms,
@@ -37,8 +39,7 @@ from tests.experiment_cases import (
     stopped,
     strange_loads,
 )
-from tests.test_rules_of_answers import RESET, begun, names, transfers, turns
-from tests.test_rules_of_names import led_to, questions, twice_blocked
+from tests.name_cases import led_to, questions, twice_blocked
 
 HELPERS = [helper(title="News"), helper(title="News", url="https://helper-two.example/")]
 NOT_HOME = Line(state="up", ipv4=True, resolver_at_home=False)

@@ -16,21 +16,18 @@ from storage.records import (
     HelperEndpoint,
     Line,
     Lookup,
-    Measurement,
     Reply,
     Step,
     Verdict,
 )
 from tests.cases import (
     DOH,
-    FIELD,
     FORGED,
     NAME,
     NEIGHBOUR,
     NEUTRAL,
     RESET,
     SITE,
-    START,
     TIMEOUT,
     UP,
     arms,
@@ -44,17 +41,19 @@ from tests.cases import (
     measurement,
 )
 from tests.experiment_cases import ARMS, NAMED
-
-
-def denied(line: Line, public: Sequence[str] = (SITE,)) -> list[Step]:
-    steps: list[Step] = [lookup(public, resolver="udp")]
-    for attempt in range(3):
-        steps += [lookup([], failure="dns_nxdomain_error", attempt=attempt)]
-        steps += [lookup(resolver=DOH, attempt=attempt), *connection(attempt=attempt)]
-    return steps
-
-
-AT_HOME = Line(state="up", ipv4=True, resolver_at_home=True)
+from tests.name_cases import (
+    AT_HOME,
+    FOREIGN,
+    IN_CLEAR,
+    POOL,
+    STRANGER,
+    at_edge,
+    denied,
+    led_to,
+    questions,
+    rotated,
+    twice_blocked,
+)
 
 
 def test_a_resolver_at_home_that_alone_denies_a_name_may_be_a_filter_there() -> None:
@@ -180,25 +179,6 @@ def test_a_denial_that_races_the_true_answer_is_injected() -> None:
     assert judge(case(measurement([late, *denied(line)], line=line))).certainty == "suspected"
 
 
-def questions(answered: Sequence[Arm]) -> list[Step]:
-    return [
-        Lookup(
-            purpose="contrast",
-            arm=arm,
-            name=name,
-            type="A",
-            resolver="udp",
-            address="8.8.8.8" if arm.endswith("site") else NEUTRAL,
-            answers=[FORGED] if arm in answered else [],
-            replies=[Reply(after_us=9000, rcode=0, answers=[FORGED])] if arm in answered else [],
-            failure=None if arm in answered else TIMEOUT,
-            start=START,
-            duration_us=9000,
-        )
-        for arm, name, _ in ARMS
-    ]
-
-
 def test_an_answer_from_where_no_resolver_is_proves_that_somebody_answers() -> None:
     record = measurement(denied(Line(state="up", ipv4=True)), helpers=[helper()])
     verdict = judge(case(record, contrast=questions(["neutral@site", *NAMED])))
@@ -215,16 +195,6 @@ def test_a_forged_answer_that_changes_nothing_is_remarked_on() -> None:
 
 
 # --- a name that is lied about, and cut off as well ----------------------------------------------
-
-
-def twice_blocked(*, line: Line | None = None) -> Measurement:
-    """Return loads led to a reserved address; the true one, tried as well, cuts the name off."""
-    steps: list[Step] = [lookup(resolver="udp"), lookup(resolver=DOH)]
-    steps += connection(tls=TIMEOUT, number=9)
-    for attempt in range(3):
-        steps += [lookup(["10.10.34.35"], attempt=attempt)]
-        steps += connection(address="10.10.34.35", tcp=TIMEOUT, attempt=attempt)
-    return measurement(steps, helpers=[helper()], line=line or UP)
 
 
 def test_a_name_cut_off_at_its_true_address_is_confirmed_where_the_resolver_lies() -> None:
@@ -317,20 +287,6 @@ def test_another_vantage_lifts_the_doubt_about_a_filter_only_where_it_meets_the_
 # --- whose address it is -------------------------------------------------------------------------
 
 
-FOREIGN: dict[str, Any] = {"tls": "ssl_invalid_hostname", "certificates": chain("other.example")}
-
-
-def at_edge(*edge: Step) -> list[Step]:
-    """Return loads led to an edge that only the operator's resolver gives; another one works."""
-    steps: list[Step] = []
-    for attempt in range(3):
-        steps += [lookup([FORGED], attempt=attempt), lookup(resolver=DOH, attempt=attempt)]
-        steps += [msgspec.structs.replace(step, attempt=attempt) for step in edge]
-        steps += connection(attempt=attempt, number=9)
-    return steps
-
-
-STRANGER = connection(address=FORGED, number=8, **FOREIGN)
 EXPIRED = connection(
     address=FORGED, tls="ssl_invalid_certificate", certificates=chain(f"*.{NAME}", NAME), number=8
 )
@@ -382,7 +338,6 @@ def test_an_address_at_which_a_helper_completes_tls_is_the_sites() -> None:
 
 # --- in clear, where no TLS proves an address ----------------------------------------------------
 
-IN_CLEAR = f"http://{NAME}/"
 DENIED: dict[str, object] = {"answers": [], "failure": "dns_nxdomain_error"}
 RESERVED: dict[str, object] = {"answers": ["10.10.34.35"]}
 
@@ -441,19 +396,6 @@ def test_a_stranger_at_a_false_address_is_named_beside_a_name_that_is_cut_off(
 
 # --- lies that are drawn from a pool, and lies with a page --------------------------------------
 
-POOL = ("31.13.94.37", "162.125.2.5", "104.244.46.85")
-ENDINGS: tuple[dict[str, Any], ...] = ({"tcp": TIMEOUT}, FOREIGN, {"tls": RESET})
-
-
-def rotated(addresses: Sequence[str], *, racing: bool = True) -> list[Step]:
-    """Return loads that each meet another answer and end in another way; the true one works."""
-    steps: list[Step] = [lookup(resolver=DOH), *connection(number=9)]
-    for attempt, (address, ending) in enumerate(zip(addresses, ENDINGS, strict=True)):
-        replies = [(address,), (SITE,)] if racing else [(address,)]
-        steps.append(lookup([address], attempt=attempt, replies=replies))
-        steps += connection(address=address, attempt=attempt, number=attempt + 1, **ending)
-    return steps
-
 
 def test_false_addresses_that_fail_each_in_its_own_way_are_one_lie() -> None:
     record = measurement(rotated(POOL), helpers=[helper()])
@@ -467,21 +409,6 @@ def test_other_edges_that_fail_each_in_its_own_way_are_no_lie() -> None:
     quiet = measurement(rotated(POOL, racing=False), helpers=[helper()])
     assert judge(case(quiet)).certainty == "suspected"  # nothing raced, nothing was injected
     assert judge(case(measurement(rotated(POOL), helpers=views))).certainty == "suspected"
-
-
-def led_to(
-    address: str, *, country: str = "KZ", title: str = "Notice", known: Sequence[str] = (SITE,)
-) -> Measurement:
-    """Return three loads in clear of a page from where the resolver led."""
-    steps: list[Step] = [lookup(known, resolver=DOH, rcode=0)]
-    for attempt in range(3):
-        steps += [lookup([address], attempt=attempt)]
-        steps += connection(
-            address=address, secure=False, attempt=attempt, number=attempt + 1, title=title
-        )
-    vantage = msgspec.structs.replace(FIELD, country=country)
-    views = [helper(), helper(url="https://helper-two.example/")]
-    return measurement(steps, url=IN_CLEAR, helpers=views, vantage=vantage)
 
 
 def served(address: str, *, line: Line = UP, **how: Any) -> Verdict:
