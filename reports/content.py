@@ -95,7 +95,7 @@ def content_of(
         else words.text("all countries"),
         generated=generated,
         tool=plain(tool),
-        rules_version=RULES_VERSION,
+        rules_version=", ".join(analysis.rules) or RULES_VERSION,
         simulated=analysis.simulated,
         exact=analysis.exact,
         sections=certain,

@@ -17,7 +17,7 @@ def incidents_atom(content: Content) -> str:
     mark = "SIMULATED: " if content.simulated else ""
     sections = sorted(content.sections, key=lambda s: (-_changed(s.incident), s.incident.id))
     return feed(
-        [_entry(section, mark) for section in sections],
+        [_entry(section, mark, content.rules_version) for section in sections],
         id=f"urn:sitewatch:incidents:{_scope(content)}",
         title=f"{mark}Sitewatch: blocked sites in {content.country}",
         updated=content.generated,
@@ -30,9 +30,11 @@ def _scope(content: Content) -> str:
     return digest(canonical({"country": analysis.country, "urls": urls}))[7:]
 
 
-def _entry(section: Section, mark: str) -> Entry:
+def _entry(section: Section, mark: str, rules: str) -> Entry:
     incident = section.incident
-    cited = [f"Incident {incident.id}, {len(section.records)} records."]
+    cited = [
+        f"Incident {incident.id}, {len(section.records)} records, judged by the rules {rules}."
+    ]
     if incident.aliases:
         cited.append(f"Known before as {', '.join(incident.aliases)}.")
     return Entry(

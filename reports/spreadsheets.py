@@ -17,7 +17,7 @@ EPISODE_COLUMNS = (
     *("id", "incident", "url", "country", "asn", "network", "status", "certainty"),
     *("onset_earliest", "onset_latest", "end_earliest", "end_latest"),
     *("onset_p05", "onset_p95", "end_p05", "end_p95", "last_blocked"),
-    *("measurements", "failed", "coverage", "vantages", "techniques", "simulated"),
+    *("measurements", "failed", "coverage", "vantages", "techniques", "simulated", "rules"),
 )
 # STOP's own columns, under which its yearly sheets are kept.
 STOP_COLUMNS = (
@@ -31,14 +31,14 @@ OUR_COLUMNS = (
     *("sitewatch_networks_blocked", "sitewatch_networks_not_blocked"),
     *("sitewatch_networks_unclear", "sitewatch_measurements", "sitewatch_failed"),
     *("sitewatch_onset_earliest", "sitewatch_onset_latest"),
-    *("sitewatch_end_earliest", "sitewatch_end_latest", "sitewatch_simulated"),
+    *("sitewatch_end_earliest", "sitewatch_end_latest", "sitewatch_simulated", "sitewatch_rules"),
 )
 _DAY = 86400
 
 
 def episodes_csv(content: Content) -> str:
     """Return episodes.csv: a row for each episode of the report."""
-    rows = [_episode(episode, simulated=content.simulated) for episode in content.analysis.episodes]
+    rows = [_episode(episode, content) for episode in content.analysis.episodes]
     return _table(EPISODE_COLUMNS, rows)
 
 
@@ -62,7 +62,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def _episode(episode: Episode, *, simulated: bool) -> list[object]:
+def _episode(episode: Episode, content: Content) -> list[object]:
     return [
         episode.id,
         episode.incident,
@@ -86,7 +86,8 @@ def _episode(episode: Episode, *, simulated: bool) -> list[object]:
         None if episode.coverage is None else f"{episode.coverage:.3f}",
         episode.vantages,
         _counts(episode.techniques),
-        _flag(simulated),
+        _flag(content.simulated),
+        content.rules_version,
     ]
 
 
@@ -112,6 +113,7 @@ def _incident(incident: Incident, content: Content) -> dict[str, object]:
         "sitewatch_end_earliest": time_text(incident.end_earliest),
         "sitewatch_end_latest": time_text(incident.end_latest),
         "sitewatch_simulated": _flag(content.simulated),
+        "sitewatch_rules": content.rules_version,
     }
 
 
@@ -136,6 +138,7 @@ def _outage(outage: Outage, content: Content) -> dict[str, object]:
         "sitewatch_end_earliest": time_text(last) if ended else None,
         "sitewatch_end_latest": time_text(max(s.end_latest or 0 for s in spans)) if ended else None,
         "sitewatch_simulated": _flag(content.simulated),
+        "sitewatch_rules": content.rules_version,
     }
 
 

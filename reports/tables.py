@@ -25,6 +25,7 @@ def episodes_json(content: Content) -> str:
         analysis.outages,
         generated=content.generated,
         simulated=content.simulated,
+        rules=analysis.rules,
         aliases={incident.id: incident.aliases for incident in analysis.incidents},
     )
 
@@ -35,12 +36,13 @@ def document(
     *,
     generated: str,
     simulated: bool | None,
+    rules: Sequence[str] = (),
     aliases: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Return a document of format sitewatch-episodes/1 as indented JSON text.
 
-    Episodes that come straight from readings get their incidents here. `aliases` are earlier ids
-    of incidents, by id.
+    Episodes that come straight from readings get their incidents here. `rules` are the versions
+    that judged the readings, where known; `aliases` are earlier ids of incidents, by id.
     """
     episodes = list(episodes)
     if any(episode.incident is None for episode in episodes):
@@ -49,6 +51,7 @@ def document(
         "format": FORMAT,
         "generated": generated,
         "simulated": simulated,
+        "rules": list(rules),
         "outages": [_outage(outage) for outage in outages],
         "episodes": [
             _episode(episode, (aliases or {}).get(episode.incident or "", ()))

@@ -12,7 +12,7 @@ from storage.records import utc_text
 
 COLUMNS = (
     *("time", "url", "country", "asn", "status", "layer", "technique"),
-    *("certainty", "vantage"),
+    *("certainty", "vantage", "rules"),
 )
 
 
@@ -42,4 +42,5 @@ def _row(one: Judged, *, exact: bool) -> tuple[str, ...]:
         verdict.technique or "",
         verdict.certainty or "",
         one.vantage,
+        verdict.rules_version,
     )

@@ -10,6 +10,7 @@ from reports.episodes import find_episodes
 from reports.errors import ReportError
 from reports.markdown import escaped
 from reports.report import Summary, write_report
+from reports.rules import RULES_VERSION
 from reports.tables import document as document_of
 from storage.records import LineState
 from storage.store import Store
@@ -88,6 +89,13 @@ def test_sites_that_are_down_or_refuse_and_dead_lines_are_told_and_not_called_bl
     assert "down on 3 networks, seen from 24 June 00:05 UTC to 24 June 12:05 UTC" in text
     assert "Ulytau Mobile (AS64498): after 27 June 12:05 UTC, seen down" in text
     assert "karatau-review.example was" not in text
+
+
+def test_every_file_that_concludes_names_the_rules(month: Path, tmp_path: Path) -> None:
+    summary = report(month, tmp_path, "2017-06-12", "2017-07-10")
+    assert document(tmp_path)["rules"] == [RULES_VERSION]
+    without = {file.name for file in summary.files if RULES_VERSION not in file.read_text("utf-8")}
+    assert without == {"records.txt"}  # which concludes nothing
 
 
 def test_public_times_are_rounded_unless_exact(month: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from reports.incidents import Outage, outages_of
 from reports.lines import line_spans, marks_from
 from reports.tables import document
 from reports.text import plain
-from sitewatch.console import told_in_one_line
+from sitewatch.console import say, told_in_one_line
 from sitewatch.installation import Installation
 from sitewatch.measured_days import measured_days
 from sitewatch.options import config_option, country_option, database_option, target_option
@@ -52,6 +52,7 @@ def command(
 ) -> None:
     """List the episodes: which target was blocked on which network, from when to when, how."""
     simulated: bool | None = None
+    rules: Sequence[str] = ()
     outages: Sequence[Outage] = ()
     if csv is not None:
         with told_in_one_line(ReportError):
@@ -82,12 +83,14 @@ def command(
             )
             generated = stamp_of(store, exact=exact)
         episodes, outages = list(analysis.episodes), analysis.outages
-        simulated = analysis.simulated
+        simulated, rules = analysis.simulated, analysis.rules
     if as_json:
-        text = document(episodes, outages, generated=generated, simulated=simulated)
+        text = document(episodes, outages, generated=generated, simulated=simulated, rules=rules)
         click.echo(text, nl=False)
     else:
         _print(episodes)
+        if rules:
+            say(f"Judged by the rules {', '.join(rules)}.")
 
 
 def _print(episodes: Sequence[Episode]) -> None:
