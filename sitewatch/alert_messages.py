@@ -32,13 +32,17 @@ def id_of(changes: Sequence[Change], channel: str) -> str:
     return digest(canonical({"channel": channel, "about": about}))
 
 
-def body_of(changes: Sequence[Change], channel: str, *, simulated: bool) -> str:
-    """Return the message as JSON: its id, its text, and the changes as data."""
+def body_of(changes: Sequence[Change], channel: str, *, rules: str, simulated: bool) -> str:
+    """Return the message as JSON: its id, its text, and the changes as data.
+
+    `rules` is the version of those by which measurements are judged now.
+    """
     text = text_of(changes)
     document = {
         "format": FORMAT,
         "id": id_of(changes, channel),
         "simulated": simulated,
+        "rules": rules,
         "text": f"SIMULATED: {text}" if simulated else text,
         "changes": [_data(change) for change in changes],
     }

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 
 from probes.clock import Clock
 from probes.rounds import RoundDone
+from reports.added import table_of
 from reports.episodes import find_episodes
 from reports.lines import round_marks
 from reports.stored_history import read_history
+from reports.verdicts import version_with
 from sitewatch.alert_changes import Change, Kind, changes, subjects_of
 from sitewatch.alert_channels import (
     FEED_LENGTH,
@@ -181,7 +183,8 @@ def _compose(store: Store, log: AnnouncementLog, channel: Channel, now: float) -
     while held:
         part, held = held[:_MOST_IN_A_MESSAGE], held[_MOST_IN_A_MESSAGE:]
         told = [Change.of(one) for one in part]
-        body = body_of(told, channel, simulated=bool(store.simulated()))
+        rules = version_with(table_of(store))
+        body = body_of(told, channel, rules=rules, simulated=bool(store.simulated()))
         made = utc_text(now)
         message = Message(id=id_of(told, channel), channel=channel, body=body, made=made, due=made)
         log.put(message, [one.number for one in part])

@@ -130,6 +130,8 @@ class TableOutput:
                 Text(safe(verdict.reasons[0]) if verdict.reasons else ""),
             )
         Console().print(table)
+        versions = sorted({verdict.rules_version for _, verdict in self._rows})
+        say(f"Judged by the rules {', '.join(versions)}.")
 
 
 def _interesting_first(row: tuple[str, Verdict]) -> tuple[bool, bool, str]:

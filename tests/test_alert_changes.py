@@ -164,8 +164,8 @@ def test_each_kind_has_words_alone_and_in_a_digest() -> None:
 
 
 def test_the_message_names_its_changes_and_keeps_its_id() -> None:
-    body = msgspec.json.decode(body_of([opened()], "webhook", simulated=True))
-    assert body["text"].startswith("SIMULATED: ")
+    body = msgspec.json.decode(body_of([opened()], "webhook", rules="2026.11", simulated=True))
+    assert (body["text"][:11], body["rules"]) == ("SIMULATED: ", "2026.11")
     assert body["id"] == id_of([opened()], "webhook") != id_of([opened()], "atom")
     (change,) = body["changes"]
     assert (change["kind"], change["url"]) == ("opened", "https://foreignpolicy.com/")
