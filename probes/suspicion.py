@@ -108,12 +108,9 @@ def failed_beside(steps: Sequence[Step]) -> Suspect | None:
         return None
     lookups = [step for step in here if isinstance(step, Lookup)]
     trusted = {each for step in lookups if _is_encrypted(step) for each in step.answers}
-    others = sorted(
-        (step for step in shaken if step not in own), key=lambda step: step.address not in trusted
-    )
-    for step in others:
-        return Suspect(step.server_name or "", step.address, step.port)
-    return None
+    others = [step for step in shaken if step not in own]
+    best = min(others, key=lambda step: step.address not in trusted, default=None)
+    return None if best is None else Suspect(best.server_name or "", best.address, best.port)
 
 
 def unknown_addresses(steps: Sequence[Step], helpers: Iterable[HelperAnswer]) -> list[str]:

@@ -226,17 +226,17 @@ class Evidence:
     @cached_property
     def reached_inside(self) -> list[View]:
         """Vantages on other networks of the same country that reached the site."""
-        own = self.measurement.vantage
-        views = [
-            of_vantage(witness.record)
-            for witness in self.case.witnesses
-            if witness.record.vantage.kind == "field"
-            and own.country is not None
-            and witness.record.vantage.country == own.country
-            and witness.record.vantage.asn is not None
-            and witness.record.vantage.asn != own.asn
-        ]
+        not_another = {None, self.measurement.vantage.asn}
+        met = (one for one in self.met_inside if one.vantage.asn not in not_another)
+        views = [of_vantage(one) for one in met]
         return [view for view in views if view is not None and view.reached]
+
+    @cached_property
+    def met_inside(self) -> list[Measurement]:
+        """What other field vantages of the same country measured at the time."""
+        country = self.measurement.vantage.country
+        field = [w.record for w in self.case.witnesses if w.record.vantage.kind == "field"]
+        return [one for one in field if country is not None and one.vantage.country == country]
 
     # --- experiments -----------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from reports.conditions import Finding, found
 from reports.contrast import ArmResult, Contrast
 from reports.evidence import Evidence
 from reports.filter_evidence import CHANCE_DOES, may_be_own_filter
-from reports.name_conditions import lies_by
+from reports.name_conditions import lied_again, lies_by
 from reports.strangers import is_a_strangers
 from reports.techniques import TLS_TECHNIQUES, dns_technique, in_words
 from reports.text import plain
@@ -208,7 +208,7 @@ def _kind_of_answer(e: Evidence) -> str:
 def injected_for_certain(e: Evidence) -> Finding | None:
     """Injection shown by experiment, and it is what the visitor met."""
     failed = e.failed
-    if failed is None or not (e.repeated or e.led_astray_again):
+    if failed is None or not lied_again(e):
         return None
     if failed.layer != "dns" and not e.false_answers:
         return None

@@ -263,15 +263,8 @@ def _place_beyond(e: Evidence) -> int | None:
 
 def _met_by_others(e: Evidence) -> bool:
     """Did another field vantage of the country fail in the same way?"""
-    own, failed = e.measurement.vantage, e.failed
-    views = (
-        of_vantage(witness.record)
-        for witness in e.case.witnesses
-        if witness.record.vantage.kind == "field"
-        and own.country is not None
-        and witness.record.vantage.country == own.country
-    )
-    return failed is not None and any(view and failed_like(view, failed) for view in views)
+    views = [of_vantage(one) for one in e.met_inside]
+    return e.failed is not None and any(view and failed_like(view, e.failed) for view in views)
 
 
 def _helper_fault(e: Evidence) -> Alternative:

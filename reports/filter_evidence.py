@@ -60,17 +60,9 @@ def _lies(e: Evidence, lookup: Lookup) -> bool:
 
 def _met_inside(e: Evidence) -> bool:
     """Did another field vantage of the country meet the same, and not by chance?"""
-    own, failed = e.measurement.vantage, e.failed
-    views = [
-        of_vantage(witness.record)
-        for witness in e.case.witnesses
-        if witness.record.vantage.kind == "field"
-        and own.country is not None
-        and witness.record.vantage.country == own.country
-        and not witness.record.line.tunnelled
-    ]
+    views = [of_vantage(one) for one in e.met_inside if not one.line.tunnelled]
     return any(
-        view is not None and view.layer == "dns" and _is_the_same(view.techniques, failed)
+        view is not None and view.layer == "dns" and _is_the_same(view.techniques, e.failed)
         for view in views
     )
 

@@ -114,14 +114,14 @@ class Table:
 
 def read_table(text: str, label: str) -> Iterator[Fingerprint]:
     """Yield the rows of a CSV file; raises `ReportError` naming label, line and column."""
-    reader = csv.DictReader(StringIO(text), restkey="", strict=True)
+    reader = csv.DictReader(StringIO(text), restkey=_MORE, strict=True)
     try:
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
         if missing:
             raise ReportError(f"{label}: the first line names no column {missing[0]}")
         for row in reader:
             where = f"{label}: line {reader.line_num}"
-            if row.get("") is not None:
+            if _MORE in row:
                 raise ReportError(f"{where}: more cells than columns")
             yield _fingerprint(row, where)
     except csv.Error as error:
@@ -151,7 +151,7 @@ def _fingerprint(row: Mapping[str, str | None], where: str) -> Fingerprint:
     pattern = row.get("pattern") or ""
     if not pattern.strip() or len(pattern) > _LONGEST_PATTERN:
         raise ReportError(f"{where}: column pattern: empty, or over {_LONGEST_PATTERN} signs")
-    if not re.fullmatch(r"[0-9]{1,4}", cell("confidence_no_fp")):
+    if not re.fullmatch(r"[0-9]|10", cell("confidence_no_fp")):
         raise ReportError(f"{where}: column confidence_no_fp: not a number from 0 to 10")
     if kind == "regexp":
         _checked(pattern, where)
@@ -169,7 +169,7 @@ def _fingerprint(row: Mapping[str, str | None], where: str) -> Fingerprint:
         place=place,
         pattern_type=msgspec.convert(kind, PatternType),
         pattern=pattern,
-        confidence=min(int(cell("confidence_no_fp")), 10),
+        confidence=int(cell("confidence_no_fp")),
         countries=frozenset(filter(None, codes)),
         source=cell("source"),
         notes=cell("notes"),
@@ -177,6 +177,7 @@ def _fingerprint(row: Mapping[str, str | None], where: str) -> Fingerprint:
 
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
+_MORE = "\0"  # key of cells beyond the columns; an unnamed column is one
 
 
 def _words(type_: object) -> str:

@@ -22,7 +22,7 @@ TROUBLE_OF_A_ZONE = frozenset({6, 7, 8, 9, 10, 11, 12, 22, 23})
 def injected(e: Evidence) -> Finding | None:
     """The race is one kind of evidence, an address that others gave and that works the other."""
     failed = e.failed
-    if failed is None or not (_lied_again(e) and e.racing and e.proven):
+    if failed is None or not (lied_again(e) and e.racing and e.proven):
         return None
     if e.false_answers:
         said = f"it named {plain(min(e.false_answers))}, which is not the site's"
@@ -33,7 +33,7 @@ def injected(e: Evidence) -> Finding | None:
     return Finding(layer="dns", technique="injected", words=_words(e, said=said))
 
 
-def _lied_again(e: Evidence) -> bool:
+def lied_again(e: Evidence) -> bool:
     """Did the failure repeat, or were false addresses met again that fail in other ways?"""
     return e.repeated or e.led_astray_again
 

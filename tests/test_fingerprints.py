@@ -106,6 +106,11 @@ def test_a_mistake_is_named_by_file_line_and_column(rows: str, words: str) -> No
         list(read_table(HEADER + rows, "f.csv"))
 
 
+def test_an_unnamed_column_is_left_alone() -> None:
+    text = HEADER.rstrip("\n") + ",\n" + "a,nat,,dns,full,192.0.2.1,5,KZ,s,,,\n"
+    assert [row.name for row in read_table(text, "f.csv")] == ["a"]
+
+
 def test_a_file_of_other_columns_is_refused() -> None:
     with pytest.raises(ReportError, match="names no column name"):
         list(read_table("url,country\nhttps://a.example/,KZ\n", "f.csv"))
