@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -221,39 +223,39 @@ def test_a_world_dies_with_the_program_that_made_it() -> None:
     assert Path("/proc/self/mountinfo").read_text() == mounts
 
 
-def test_the_zoo_leaves_nothing_when_it_is_killed(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "lab.zoo", "plain", "--output", str(tmp_path / "record")]
-    (tmp_path / "own").mkdir()
-    environment = IN_CHECKOUT | {"TMPDIR": str(tmp_path / "own")}
+@contextmanager
+def zoo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the zoo with `folder` as its place; yield the process when its first world is there."""
+    argv = [sys.executable, "-m", "lab.zoo", *arguments, "--output", str(folder / "record")]
+    (folder / "own").mkdir()
+    environment = IN_CHECKOUT | {"TMPDIR": str(folder / "own")}
     with subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + _PROMPT_SECONDS
-        while not (serving := keepers(tmp_path)) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        try:
+            deadline = time.monotonic() + _PROMPT_SECONDS
+            while not keepers(folder):
+                assert time.monotonic() < deadline, "no world began"
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_zoo_leaves_nothing_when_it_is_killed(tmp_path: Path) -> None:
+    with zoo(tmp_path, "plain") as process:
         process.kill()
-    assert serving
     assert wait_until_gone(tmp_path) == []
+    deadline = time.monotonic() + _PROMPT_SECONDS
     while (left := list((tmp_path / "own").iterdir())) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert left == []
 
 
 def test_the_zoo_begins_no_more_worlds_when_it_is_stopped(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "lab.zoo", "dns-instead-*", "--jobs", "12", "--tier", "probing"]
     kept = tmp_path / "kept.jsonl"
-    argv += ["--output", str(tmp_path / "record"), "--into", str(kept)]
-    (tmp_path / "own").mkdir()
-    environment = IN_CHECKOUT | {"TMPDIR": str(tmp_path / "own")}
-    with subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + _PROMPT_SECONDS
-        while not (serving := keepers(tmp_path)) and time.monotonic() < deadline:
-            time.sleep(0.02)
+    many = ("dns-instead-*", "--jobs", "12", "--tier", "probing", "--into", str(kept))
+    with zoo(tmp_path, *many) as process:
         process.terminate()
-        try:
-            code = process.wait(timeout=_PROMPT_SECONDS)
-        finally:
-            process.kill()
-    assert serving
-    assert code == 130
+        assert process.wait(timeout=_PROMPT_SECONDS) == 130
     assert not kept.exists()  # a world that was ended has no verdict to be kept
     assert wait_until_gone(tmp_path) == []
 
